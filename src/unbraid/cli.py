@@ -1,0 +1,238 @@
+"""The command `unbraid`: flags in, one call to the library, its outcome out."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from unbraid import __version__
+from unbraid.errors import UserError
+from unbraid.methods import METHODS, Method
+
+TRAIN_EPILOG = """\
+Every loss term is in nats per image, summed over pixels and averaged over the batch. A flag that is
+not given takes the preset's value. The run directory holds config.toml, log.jsonl, events/ (for
+TensorBoard), checkpoint.safetensors, provenance.json and cascade.png. Ctrl-C stops with a
+checkpoint; --resume continues to the same bits as a run that was never stopped."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, but a mistake is one line with its remedy."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(*args, allow_abbrev=False, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; 0 if it went well, 2 for a user's mistake, 130 after Ctrl-C."""
+    flags = _parser().parse_args(arguments)
+    try:
+        flags.command(flags)
+    except UserError as error:
+        print(f"unbraid: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("unbraid: stopped; what was reached is saved", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="unbraid",
+        description="Learn disentangled representations of images, and measure how far it got.",
+        epilog="Start with: unbraid train cascade-vae --preset quick --out runs/first",
+    )
+    parser.add_argument("--version", action="version", version=f"unbraid {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_data(commands)
+    _add_train(commands)
+    _add_evaluate(commands)
+    _add_traverse(commands)
+    return parser
+
+
+def _add_data(commands: Any) -> None:
+    parser = commands.add_parser(
+        "data",
+        help="make a dataset ready in the cache",
+        description="Make a dataset ready in the cache ($UNBRAID_CACHE, or the user's).",
+    )
+    datasets = parser.add_subparsers(required=True, metavar="DATASET")
+    dsprites = datasets.add_parser(
+        "dsprites",
+        help="737,280 sprites, rendered exactly; no download",
+        description="Render dSprites (377 MB), or take the official archive.",
+    )
+    dsprites.add_argument(
+        "--official",
+        type=Path,
+        metavar="FILE",
+        help="the official .npz or .hdf5: check it, compare every picture with the renderer, and"
+        " use the official ones from then on",
+    )
+    dsprites.add_argument("--again", action="store_true", help="render even if it is there")
+    dsprites.set_defaults(command=_data_dsprites)
+
+
+def _add_train(commands: Any) -> None:
+    parser = commands.add_parser(
+        "train", help="train a method", description="Train a method, or continue a run."
+    )
+    methods = parser.add_subparsers(required=True, metavar="METHOD")
+    for method in METHODS.values():
+        summary = (method.__doc__ or "").splitlines()[0]
+        one = methods.add_parser(
+            method.name,
+            help=summary.replace("%", "%%"),
+            description=f"{method.title}. {method.__doc__}",
+            epilog=TRAIN_EPILOG,
+        )
+        _add_train_flags(one, method)
+
+
+def _add_train_flags(parser: Parser, method: type[Method]) -> None:
+    presets = "; ".join(
+        f"{name}: {p.source}, {p.steps:,} steps of {p.batch}" for name, p in method.PRESETS.items()
+    )
+    run = parser.add_argument_group("run")
+    run.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run directory")
+    run.add_argument("--data", default=None, help="dataset, default dsprites")
+    run.add_argument("--preset", choices=method.PRESETS, default="paper", help=presets)
+    run.add_argument("--steps", type=int, help="steps to train for, in all")
+    run.add_argument("--batch", type=int, help="images a step")
+    run.add_argument("--seed", type=int, help="0 to 4294967295, default 0")
+    run.add_argument("--resume", action="store_true", help="continue the run in --out, if any")
+    run.add_argument(
+        "--precision",
+        help="fp32, bf16 or auto (bf16 where the processor multiplies it natively), default auto",
+    )
+    run.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N, default cpu")
+    run.add_argument("--threads", type=int, help="CPU threads, default every core")
+    hyperparameters = parser.add_argument_group("hyperparameters")
+    types = typing.get_type_hints(method)
+    for field in dataclasses.fields(method):
+        notes = field.metadata
+        kind = types[field.name]
+        text = (
+            f"{notes['help']} [{notes['unit']}]; default {field.default}; paper: {notes['paper']}"
+        )
+        how: dict[str, Any] = (
+            {"action": argparse.BooleanOptionalAction}
+            if kind is bool
+            else {"type": kind, "metavar": "N" if kind is int else "X"}
+        )
+        flag = "--" + field.name.replace("_", "-")
+        hyperparameters.add_argument(flag, default=None, help=text.replace("%", "%%"), **how)
+    parser.set_defaults(command=_train, method=method)
+
+
+def _add_evaluate(commands: Any) -> None:
+    parser = commands.add_parser(
+        "evaluate",
+        help="score a run under every protocol",
+        description="Score a run's last checkpoint on all images; print and write scores.json.",
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
+    parser.add_argument("--seed", type=int, default=0, help="of the images that votes draw")
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "bf16", "auto"),
+        default="fp32",
+        help="of the encoding, default fp32",
+    )
+    parser.add_argument("--threads", type=int, help="CPU threads, default every core")
+    parser.set_defaults(command=_evaluate)
+
+
+def _add_traverse(commands: Any) -> None:
+    parser = commands.add_parser(
+        "traverse",
+        help="draw what each dimension does",
+        description="Draw a run's latent traversals: traversal.png and traversal.gif in it.",
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
+    parser.add_argument("--extent", type=float, default=2.0, help="in prior stds, default 2")
+    parser.add_argument("--columns", type=int, default=11, help="pictures a row, default 11")
+    parser.add_argument("--seed", type=int, default=0, help="of the images shown, default 0")
+    parser.set_defaults(command=_traverse)
+
+
+def _data_dsprites(flags: argparse.Namespace) -> None:
+    from unbraid.data import dsprites
+
+    if flags.official:
+        print(dsprites.official_report(flags.official))
+    else:
+        print(dsprites.rendered_report(again=flags.again))
+
+
+def _train(flags: argparse.Namespace) -> None:
+    from unbraid.data import load
+    from unbraid.engine import Run, configure, train
+    from unbraid.report import cascade
+
+    names = {field.name for field in dataclasses.fields(flags.method)}
+    given = {k: v for k, v in vars(flags).items() if v is not None}
+    run = Run(flags.out)
+    config = configure(
+        flags.method,
+        flags.preset,
+        {name: given[name] for name in names & given.keys()},
+        {k: given[k] for k in ("data", "steps", "batch", "seed", "precision") if k in given},
+        continued=run if flags.resume else None,
+        device=flags.device,
+    )
+    _use_threads(flags.threads)
+    train(config, load(config.data), flags.out, resume=flags.resume, device=flags.device)
+    picture = run.path / "cascade.png"
+    cascade.draw(picture, run.read_log(), f"{flags.method.title}, {run.path.name}")
+    print(f"run {run.path}: {config.budget.steps:,} steps done; the cascade is in {picture}")
+
+
+def _evaluate(flags: argparse.Namespace) -> None:
+    from unbraid.data import load
+    from unbraid.engine import Run
+    from unbraid.metrics.evaluate import as_text, evaluate
+
+    run = Run(flags.run)
+    _use_threads(flags.threads)
+    table = load(run.read_config().data)
+    print(as_text(evaluate(run, table, seed=flags.seed, precision=flags.precision)))
+    print(f"written to {run.scores_file}")
+
+
+def _traverse(flags: argparse.Namespace) -> None:
+    from unbraid.data import load
+    from unbraid.engine import Run
+    from unbraid.engine.encode import load_trained
+    from unbraid.report import traversal
+
+    run = Run(flags.run)
+    table = load(run.read_config().data)
+    trained = load_trained(run, table)
+    drawn = traversal.traverse(
+        trained, table, extent=flags.extent, columns=flags.columns, seed=flags.seed
+    )
+    title = f"{trained.config.method.title}, {run.path.name}, step {trained.step:,}"
+    traversal.draw_png(run.path / "traversal.png", drawn, title)
+    traversal.draw_gif(run.path / "traversal.gif", drawn)
+    print(f"written to {run.path / 'traversal.png'} and {run.path / 'traversal.gif'}")
+
+
+def _use_threads(threads: int | None) -> None:
+    import torch
+
+    if threads is not None:
+        if threads < 1:
+            raise UserError(f"threads={threads}: work needs a thread; give --threads 1 or more")
+        torch.set_num_threads(threads)

@@ -1,0 +1,7 @@
+"""The engine: steps, checkpoints, logs; it owns device, precision, batches and optimisers."""
+
+from unbraid.engine.configure import configure
+from unbraid.engine.run import Budget, Config, Run
+from unbraid.engine.trainer import train
+
+__all__ = ["Budget", "Config", "Run", "configure", "train"]

@@ -1,0 +1,80 @@
+"""A run's configuration from a preset, what the user gave, and what the run already is."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from unbraid.engine.precision import resolve
+from unbraid.engine.run import Budget, Config, Run
+from unbraid.errors import UserError
+from unbraid.methods import Method
+
+
+def configure(
+    method: type[Method],
+    preset: str = "paper",
+    hyperparameters: Mapping[str, Any] | None = None,
+    run: Mapping[str, Any] | None = None,
+    *,
+    continued: Run | None = None,
+    device: str = "cpu",
+) -> Config:
+    """What was given, over the run that is `continued` if it exists, else over the preset.
+
+    `run` may hold data, steps, batch, seed and precision. UserError for an unknown preset,
+    hyperparameter or device, or a value out of its range.
+    """
+    hyperparameters, run = dict(hyperparameters or {}), dict(run or {})
+    where = usable_device(device)
+    if preset not in method.PRESETS:
+        raise UserError(
+            f"preset {preset!r}: unknown for {method.name}; give one of {', '.join(method.PRESETS)}"
+        )
+    names = {field.name for field in dataclasses.fields(method)}
+    for name in hyperparameters:
+        if name not in names:
+            raise UserError(
+                f"hyperparameter {name!r}: unknown for {method.name}; give one of"
+                f" {', '.join(sorted(names))}"
+            )
+    if continued is not None and continued.config_file.exists():
+        base = continued.read_config()
+        if base.method.name != method.name:
+            raise UserError(
+                f"{continued.path}: it was trained with {base.method.name}, not {method.name};"
+                f" continue with {base.method.name}, or give another --out"
+            )
+    else:
+        chosen = method.PRESETS[preset]
+        base = Config(
+            method(**chosen.hyperparameters),
+            "dsprites",
+            Budget(chosen.steps, chosen.batch),
+            0,
+            "auto",
+        )
+    budget = Budget(run.get("steps", base.budget.steps), run.get("batch", base.budget.batch))
+    return Config(
+        dataclasses.replace(base.method, **hyperparameters),
+        run.get("data", base.data),
+        budget,
+        run.get("seed", base.seed),
+        resolve(run.get("precision", base.precision), where),
+    )
+
+
+def usable_device(name: str) -> torch.device:
+    """A device by its name; UserError if torch does not know it or the machine lacks it."""
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"device {name!r}: not usable here ({reason}); give --device cpu"
+        ) from error
+    return device

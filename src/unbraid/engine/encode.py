@@ -1,0 +1,69 @@
+"""Encode a dataset once with a trained run."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from unbraid.codes import Codes
+from unbraid.data.images import ImageTable
+from unbraid.engine import checkpoint
+from unbraid.engine.precision import computing_in
+from unbraid.engine.run import Config, Run
+from unbraid.engine.state import fresh_parts, parts_in
+
+BATCH = 256
+
+
+class Trained(NamedTuple):
+    """What a run has learned by its last checkpoint."""
+
+    config: Config
+    parts: nn.ModuleDict
+    step: int
+
+
+def load_trained(run: Run, table: ImageTable, device: str = "cpu") -> Trained:
+    """A run's last checkpoint; UserError if it cannot be used."""
+    config = run.read_config()
+    saved = checkpoint.read(run.checkpoint_file, config.identity())
+    parts = fresh_parts(config, table.shape)
+    parts.load_state_dict(parts_in(saved))
+    return Trained(config, parts.to(device).eval(), saved.step)
+
+
+@torch.no_grad()
+def encode(
+    trained: Trained,
+    table: ImageTable,
+    *,
+    precision: str = "fp32",
+    index: np.ndarray | None = None,
+) -> Codes:
+    """The codes of all images, or of those at `index`.
+
+    A discrete code is the category that reconstructs the image best from the posterior mean.
+    """
+    method, parts = trained.config.method, trained.parts
+    index = np.arange(len(table)) if index is None else index
+    device = next(parts.parameters()).device
+    mean = np.empty((len(index), method.continuous), np.float32)
+    std = np.empty_like(mean)
+    category = np.empty(len(index), np.int64) if method.categories else None
+    with (
+        tqdm(total=len(index), desc="encoding", unit="image", unit_scale=True) as bar,
+        computing_in(precision, device),
+    ):
+        for start in range(0, len(index), BATCH):
+            part = slice(start, start + BATCH)
+            x = torch.from_numpy(table.images(index[part])).to(device).float()
+            mean_bz, std_bz = parts["encoder"](x)
+            mean[part], std[part] = mean_bz.cpu().numpy(), std_bz.cpu().numpy()
+            if category is not None:
+                category[part] = method.categorise(parts, x, mean_bz).cpu().numpy()
+            bar.update(len(x))
+    return Codes(mean, std, category, method.categories)

@@ -1,0 +1,65 @@
+"""What a run writes as it goes: log.jsonl, TensorBoard events and the progress bar."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from typing import Any
+
+from tqdm import tqdm
+
+from unbraid.data.cache import written_atomically
+from unbraid.engine.run import Run
+
+
+class Log:
+    """The log of one run, continued after `step`: later records of a killed run are dropped."""
+
+    def __init__(self, run: Run, step: int, steps: int) -> None:
+        records = [r for r in _whole_records(run) if r["step"] <= step]
+        with written_atomically(run.log_file) as file:
+            file.write("".join(json.dumps(r) + "\n" for r in records).encode())
+        self._file = run.log_file.open("a")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            from torch.utils.tensorboard import SummaryWriter
+        self._events = SummaryWriter(str(run.path / "events"), purge_step=step + 1)
+        self._bar = tqdm(total=steps, initial=step, desc=run.path.name, unit="step")
+
+    def tick(self) -> None:
+        """One more step is done."""
+        self._bar.update()
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Add a record to the log, the events and the bar."""
+        self._file.write(json.dumps(record) + "\n")
+        self._file.flush()
+        for name, value in record.items():
+            values = value if isinstance(value, list) else [value]
+            for i, v in enumerate(values):
+                if name != "step":
+                    tag = f"{name}/{i}" if isinstance(value, list) else name
+                    self._events.add_scalar(tag, v, record["step"])
+        kl = " ".join(f"{nats:.1f}" for nats in record["kl"])
+        self._bar.set_postfix_str(f"reconstruction {record['reconstruction']:.1f} nats, KL {kl}")
+
+    def flush(self) -> None:
+        """Bring everything written so far to the disk."""
+        self._events.flush()
+
+    def close(self) -> None:
+        self._bar.close()
+        self._events.close()
+        self._file.close()
+
+
+def _whole_records(run: Run) -> list[dict[str, Any]]:
+    """The log's records up to the first that a kill cut short."""
+    records = []
+    if run.log_file.exists():
+        for line in run.log_file.read_text().splitlines():
+            try:
+                records.append(json.loads(line))
+            except ValueError:
+                break
+    return records

@@ -1,0 +1,131 @@
+"""A run directory: config.toml, log.jsonl, checkpoint.safetensors and what is made from them."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from unbraid.data.cache import written_atomically
+from unbraid.errors import UserError
+from unbraid.methods import Method, find
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a run trains: steps, and images a step."""
+
+    steps: int
+    batch: int
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise UserError(f"steps={self.steps}: a run has steps; give --steps 1 or more")
+        if self.batch < 1:
+            raise UserError(f"batch={self.batch}: a step sees images; give --batch 1 or more")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that fixes a run's numbers, but for device and thread count."""
+
+    method: Method
+    data: str
+    budget: Budget
+    seed: int
+    precision: str
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"seed={self.seed}: a seed is 0 to 4294967295; give --seed in there")
+
+    def as_table(self) -> dict[str, Any]:
+        """The configuration as it stands in config.toml."""
+        return {
+            "method": self.method.name,
+            "data": self.data,
+            "seed": self.seed,
+            "precision": self.precision,
+            "budget": dataclasses.asdict(self.budget),
+            "hyperparameters": dataclasses.asdict(self.method),
+        }
+
+    def identity(self) -> str:
+        """A digest of what must not change between a checkpoint and its continuation.
+
+        The number of steps is not in it: a longer budget continues the same run.
+        """
+        table = self.as_table()
+        del table["budget"]["steps"]
+        return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory and the names in it."""
+
+    path: Path
+
+    @property
+    def config_file(self) -> Path:
+        return self.path / "config.toml"
+
+    @property
+    def checkpoint_file(self) -> Path:
+        return self.path / "checkpoint.safetensors"
+
+    @property
+    def log_file(self) -> Path:
+        return self.path / "log.jsonl"
+
+    @property
+    def provenance_file(self) -> Path:
+        return self.path / "provenance.json"
+
+    @property
+    def scores_file(self) -> Path:
+        return self.path / "scores.json"
+
+    def write_config(self, config: Config) -> None:
+        """Write config.toml, atomically."""
+        with written_atomically(self.config_file) as file:
+            file.write(tomli_w.dumps(config.as_table()).encode())
+
+    def read_config(self) -> Config:
+        """The run's configuration; UserError if there is none or it is not one of ours."""
+        try:
+            table = tomllib.loads(self.config_file.read_text())
+        except FileNotFoundError as error:
+            raise UserError(
+                f"{self.path}: it holds no config.toml, so it is no run; give a run directory"
+            ) from error
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{self.config_file}: cannot be read ({error}); restore it from a copy"
+            ) from error
+        try:
+            kind = find(table["method"])
+            return Config(
+                kind(**table["hyperparameters"]),
+                table["data"],
+                Budget(**table["budget"]),
+                table["seed"],
+                table["precision"],
+            )
+        except (KeyError, TypeError) as error:
+            raise UserError(
+                f"{self.config_file}: not the configuration of a run ({error}); restore it from"
+                " a copy"
+            ) from error
+
+    def read_log(self) -> list[dict[str, Any]]:
+        """The log's records, in order of step."""
+        if not self.log_file.exists():
+            return []
+        return [json.loads(line) for line in self.log_file.read_text().splitlines()]

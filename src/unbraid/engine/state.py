@@ -1,0 +1,132 @@
+"""A run's state: parts, optimisers and the log's running sums; one step; to tensors and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unbraid.engine import noise
+from unbraid.engine.checkpoint import Checkpoint
+from unbraid.engine.precision import computing_in
+from unbraid.engine.run import Config
+from unbraid.errors import UserError
+
+
+class DivergedError(UserError):
+    """A loss term became NaN or infinite."""
+
+
+class State:
+    """What a run is after some number of steps."""
+
+    def __init__(self, config: Config, shape: tuple[int, int, int], device: torch.device) -> None:
+        self.config = config
+        self.device = device
+        self.step = 0
+        self.parts = fresh_parts(config, shape).to(device)
+        self.optimisers = self._fresh_optimisers()
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
+
+    def advance(self, x: Tensor) -> None:
+        """One step on a batch; DivergedError, with no weight changed, if a loss is not finite."""
+        method, seed = self.config.method, self.config.seed
+        if method.restarts(self.step):
+            self.optimisers = self._fresh_optimisers()
+        drawn = noise.normal(seed, self.step, method.noise_shapes(len(x)))
+        drawn = {name: n.to(self.device) for name, n in drawn.items()}
+        with computing_in(self.config.precision, self.device):
+            losses = method.losses(self.parts, x, drawn, self.step)
+        self._check(losses.report)
+        for optimiser in self.optimisers.values():
+            optimiser.zero_grad(set_to_none=True)
+        for group, loss in losses.minimise.items():
+            parameters = self._parameters(group)
+            gradients = torch.autograd.grad(loss, parameters, retain_graph=len(losses.minimise) > 1)
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter.grad = gradient
+        for optimiser in self.optimisers.values():
+            optimiser.step()
+        self.step += 1
+        for name, value in losses.report.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value.detach()
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+    def means(self) -> dict[str, Any]:
+        """Each reported term's mean since the last call."""
+        means = {name: (total / self.counts[name]).tolist() for name, total in self.sums.items()}
+        self.sums, self.counts = {}, {}
+        return means
+
+    def checkpoint(self) -> Checkpoint:
+        """The state as named tensors."""
+        tensors = {f"parts.{name}": t for name, t in self.parts.state_dict().items()}
+        for group, optimiser in self.optimisers.items():
+            for name, parameter in self._named_parameters(group).items():
+                for key, value in optimiser.state[parameter].items():
+                    tensors[f"adam.{group}.{key}.{name}"] = value
+        for name, total in self.sums.items():
+            tensors[f"sums.{name}"] = total
+            tensors[f"counts.{name}"] = torch.tensor(self.counts[name])
+        return Checkpoint(self.step, tensors)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Take up the state that `checkpoint` holds."""
+        self.step = checkpoint.step
+        self.parts.load_state_dict(parts_in(checkpoint))
+        self.optimisers = self._fresh_optimisers()
+        self.sums, self.counts = {}, {}
+        for name, tensor in checkpoint.tensors.items():
+            kind, _, rest = name.partition(".")
+            if kind == "sums":
+                self.sums[rest] = tensor.to(self.device)
+            elif kind == "counts":
+                self.counts[rest] = int(tensor)
+            elif kind == "adam":
+                group, key, parameter = rest.split(".", 2)
+                state = self.optimisers[group].state[self._named_parameters(group)[parameter]]
+                state[key] = tensor.to(self.device)
+
+    def _check(self, report: Mapping[str, Tensor]) -> None:
+        if bool(torch.isfinite(report["loss"])):
+            return
+        bad = [n for n, v in report.items() if n != "loss" and not bool(v.isfinite().all())]
+        raise DivergedError(
+            f"step {self.step}: {' and '.join(bad) or 'loss'} became NaN or infinite; the last"
+            " good checkpoint is kept; lower --learning-rate or use --precision fp32"
+        )
+
+    def _fresh_optimisers(self) -> dict[str, torch.optim.Adam]:
+        return {
+            name: torch.optim.Adam(
+                self._parameters(name), lr=group.learning_rate, betas=group.betas, fused=True
+            )
+            for name, group in self.config.method.groups().items()
+        }
+
+    def _named_parameters(self, group: str) -> dict[str, nn.Parameter]:
+        parts = self.config.method.groups()[group].parts
+        return {f"{p}.{n}": w for p in parts for n, w in self.parts[p].named_parameters()}
+
+    def _parameters(self, group: str) -> list[nn.Parameter]:
+        return list(self._named_parameters(group).values())
+
+
+def fresh_parts(config: Config, shape: tuple[int, int, int]) -> nn.ModuleDict:
+    """The parts with the first weights of this seed, whatever was drawn before."""
+    with torch.random.fork_rng(devices=[]):
+        seed = noise.generator(config.seed, "weights", 0).initial_seed()
+        torch.manual_seed(seed % 2**63)
+        return config.method.build(shape)
+
+
+def parts_in(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """The weights of a checkpoint's parts."""
+    return {
+        name.removeprefix("parts."): tensor
+        for name, tensor in checkpoint.tensors.items()
+        if name.startswith("parts.")
+    }

@@ -1,0 +1,172 @@
+"""What every method is: an objective with its hyperparameters and schedule, and nothing else.
+
+A method knows nothing of devices, files, seeds or populations. The engine gives it the parts, a
+batch, noise and the step; it gives back losses in nats per image.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from unbraid import latents
+from unbraid.errors import UserError
+from unbraid.nets import ConvDecoder, ConvEncoder
+
+
+def hyperparameter(default: Any, explanation: str, unit: str, paper: str) -> Any:
+    """A field of a method: at once the flag, the key in config.toml and the documentation."""
+    metadata = {"help": explanation, "unit": unit, "paper": paper}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What a step minimises and what it reports, all in nats per image.
+
+    `minimise` holds one scalar per parameter group, `report` scalars or vectors over z or k.
+    """
+
+    minimise: dict[str, Tensor]
+    report: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Group:
+    """A parameter group: the parts that one optimiser (Adam) moves, and how."""
+
+    parts: tuple[str, ...]
+    learning_rate: float
+    betas: tuple[float, float] = (0.9, 0.999)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named choice of hyperparameters and budget, with its source."""
+
+    source: str
+    steps: int
+    batch: int
+    hyperparameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A VAE with a Gaussian code; its subclasses say how each dimension's KL is weighed.
+
+    Minimises −E[ln p(x|z)] + Σ_z β_z(step) KL(q(z|x) ‖ p(z)) + ½ l2 ‖weights‖².
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    PRESETS: ClassVar[dict[str, Preset]]
+    categories: ClassVar[int] = 0
+
+    continuous: int = hyperparameter(10, "number m of continuous dimensions", "dimensions", "10")
+    learning_rate: float = hyperparameter(1e-4, "Adam's rate", "per step", "1e-4")
+    l2: float = hyperparameter(
+        0.0,
+        "coefficient of ½‖w‖² over every convolution and dense weight",
+        "nats",
+        "0; 4e-5 in the official CascadeVAE",
+    )
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UserError(
+                    f"{field.name}={value}: every hyperparameter is finite; give a number"
+                )
+        self.require(self.continuous >= 1, "continuous", "a code needs a dimension", "1 or more")
+        self.require(self.learning_rate > 0, "learning_rate", "a rate is positive", "about 1e-4")
+        self.require(self.l2 >= 0, "l2", "a penalty is not negative", "0 or more")
+
+    def require(self, holds: bool, field: str, rule: str, remedy: str) -> None:
+        """UserError with the field's value, the rule and the remedy, unless it holds."""
+        if not holds:
+            flag = "--" + field.replace("_", "-")
+            raise UserError(f"{field}={getattr(self, field)}: {rule}; give {flag} {remedy}")
+
+    def betas(self, step: int) -> tuple[float, ...]:
+        """The weight of each dimension's KL at a step."""
+        raise NotImplementedError
+
+    def restarts(self, step: int) -> bool:
+        """Whether Adam's moments start afresh before this step."""
+        return False
+
+    def build(self, shape: tuple[int, int, int]) -> nn.ModuleDict:
+        """The parts, with fresh weights."""
+        return nn.ModuleDict(
+            {
+                "encoder": ConvEncoder(shape, self.continuous),
+                "decoder": ConvDecoder(shape, self.continuous + self.categories),
+            }
+        )
+
+    def groups(self) -> dict[str, Group]:
+        """The parameter groups, each with its optimiser."""
+        return {"vae": Group(("encoder", "decoder"), self.learning_rate)}
+
+    def noise_shapes(self, batch: int) -> dict[str, tuple[int, ...]]:
+        """The standard normal noise that one step needs."""
+        return {"z": (batch, self.continuous)}
+
+    def losses(
+        self,
+        parts: nn.ModuleDict,
+        x: Float[Tensor, "b c h w"],
+        noise: Mapping[str, Tensor],
+        step: int,
+    ) -> Losses:
+        """The objective on one batch."""
+        mean_bz, std_bz = parts["encoder"](x)
+        z_bz = latents.sample_normal(mean_bz, std_bz, noise["z"])
+        logits = parts["decoder"](z_bz)
+        reconstruction = latents.bernoulli_nats(logits, x).mean()
+        kl_z = latents.kl_from_standard_normal(mean_bz, std_bz).mean(dim=0)
+        return self.weighed(parts, reconstruction, kl_z, step, {})
+
+    def weighed(
+        self,
+        parts: nn.ModuleDict,
+        reconstruction: Float[Tensor, ""],
+        kl_z: Float[Tensor, " z"],
+        step: int,
+        more: dict[str, Tensor],
+    ) -> Losses:
+        """The shared end of every objective: KL weights and L2, and what to report."""
+        beta_z = torch.tensor(self.betas(step), device=kl_z.device)
+        loss = reconstruction + (beta_z * kl_z).sum()
+        report = {
+            "loss": loss,
+            "reconstruction": reconstruction,
+            "kl": kl_z,
+            "elbo": -(reconstruction + kl_z.sum()),
+            **more,
+        }
+        if self.l2:
+            weights = [w for part in parts.values() for w in part.parameters() if w.ndim > 1]
+            report["l2"] = self.l2 / 2 * torch.stack([w.square().sum() for w in weights]).sum()
+            loss = report["loss"] = loss + report["l2"]
+        return Losses({"vae": loss}, report)
+
+    def decode(
+        self, parts: nn.ModuleDict, z_bz: Float[Tensor, "b z"], category_b: Int[Tensor, " b"]
+    ) -> Float[Tensor, "b c h w"]:
+        """Pixel probabilities of codes; a method without a discrete code ignores the category."""
+        return parts["decoder"](z_bz).sigmoid()
+
+    def categorise(
+        self, parts: nn.ModuleDict, x: Float[Tensor, "b c h w"], mean_bz: Float[Tensor, "b z"]
+    ) -> Int[Tensor, " b"]:
+        """The category of each image; 0 for a method without a discrete code."""
+        return torch.zeros(len(x), dtype=torch.int64, device=x.device)

@@ -1,0 +1,38 @@
+"""β-VAE (Higgins et al. 2017): a heavier KL, which penalises the total correlation indirectly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from unbraid.methods.base import Method, Preset, hyperparameter
+
+
+@dataclass(frozen=True)
+class BetaVAE(Method):
+    """Maximises E[ln p(x|z)] − β KL(q(z|x) ‖ p(z)) (Higgins et al. 2017, Eq. 4).
+
+    β = 1 is the VAE. By KL = I(x;z) + TC(z) + Σ_z KL(q(z) ‖ p(z)) in expectation over x, a β above
+    1 penalises TC(z), and costs the information I(x;z) as well.
+    """
+
+    name: ClassVar[str] = "beta-vae"
+    title: ClassVar[str] = "β-VAE"
+    PRESETS: ClassVar[dict[str, Preset]] = {
+        "paper": Preset(
+            "Jeong & Song 2019, Table 1, m = 10 (with m = 5, β = 10)",
+            300_000,
+            64,
+            {"beta": 4.0, "continuous": 10},
+        ),
+        "quick": Preset("a few minutes on a laptop", 10_000, 64, {"learning_rate": 5e-4}),
+    }
+
+    beta: float = hyperparameter(4.0, "weight of the KL", "1", "4 (m = 10), 10 (m = 5)")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(self.beta >= 0, "beta", "a weight is not negative", "0 or more; 1 is the VAE")
+
+    def betas(self, step: int) -> tuple[float, ...]:
+        return (self.beta,) * self.continuous

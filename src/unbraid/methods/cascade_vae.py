@@ -1,0 +1,123 @@
+"""CascadeVAE (Jeong & Song 2019, §4): the cascade, with a discrete code beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from unbraid import latents, schedules
+from unbraid.assignment import assign
+from unbraid.methods.base import Losses, Preset, hyperparameter
+from unbraid.methods.cascade_vae_c import CascadeVAEC
+
+
+@dataclass(frozen=True)
+class CascadeVAE(CascadeVAEC):
+    """Alternates an exact choice of the discrete code with a step on the networks.
+
+    Jeong & Song 2019, Algorithm 2. Over a batch, d minimises Σ_b −ln p(x_b | z_b, d_b)
+    + λ′ Σ_{a<b} 1[d_a = d_b]; then encoder and decoder descend on the cascade's objective with
+    that d and the same sampled z. Until d opens it is the zero vector. To encode an image, d is
+    the category that reconstructs it best from the posterior mean.
+    """
+
+    name: ClassVar[str] = "cascade-vae"
+    title: ClassVar[str] = "CascadeVAE"
+    PRESETS: ClassVar[dict[str, Preset]] = {
+        "paper": Preset(
+            "official code and Table 1, m = 6 (with m = 4, β_l = 2.0)",
+            300_000,
+            64,
+            {"beta_low": 1.0, "restart_adam": True, "l2": 4e-5},
+        ),
+        "paper-tokui2022": Preset(
+            "Tokui & Sato 2022: one Adam at 3e-4, no L2, d after 100,000 steps",
+            300_000,
+            64,
+            {"beta_low": 2.0, "learning_rate": 3e-4, "warmup_stages": 5},
+        ),
+        "quick": Preset(
+            "a few minutes on a laptop",
+            10_000,
+            64,
+            {"learning_rate": 5e-4, "stage_steps": 2_000},
+        ),
+    }
+
+    continuous: int = hyperparameter(6, "number m of continuous dimensions", "dimensions", "6")
+    categories: int = hyperparameter(  # pyright: ignore[reportIncompatibleVariableOverride]
+        3, "number K of categories of the discrete code", "categories", "3"
+    )
+    warmup_stages: int = hyperparameter(
+        4, "stages before the discrete code opens", "stages", "4 (5 in Tokui & Sato 2022)"
+    )
+    pairwise: float = hyperparameter(
+        1e-3, "λ′, cost of each pair of a batch that shares a category", "nats", "0.001"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(
+            self.categories >= 2, "categories", "K=1 leaves nothing to choose", "2 or more"
+        )
+        self.require(self.warmup_stages >= 0, "warmup_stages", "a count", "0 or more")
+        self.require(self.pairwise >= 0, "pairwise", "the cost must stay convex", "0 or more")
+
+    def opened(self, step: int) -> int:
+        return schedules.opened_joint(step, self.stage_steps, self.warmup_stages)
+
+    def discrete_is_open(self, step: int) -> bool:
+        """Whether the discrete code takes part at a step."""
+        return step >= self.warmup_stages * self.stage_steps
+
+    def losses(
+        self,
+        parts: nn.ModuleDict,
+        x: Float[Tensor, "b c h w"],
+        noise: Mapping[str, Tensor],
+        step: int,
+    ) -> Losses:
+        mean_bz, std_bz = parts["encoder"](x)
+        z_bz = latents.sample_normal(mean_bz, std_bz, noise["z"])
+        more: dict[str, Tensor] = {}
+        if self.discrete_is_open(step):
+            with torch.no_grad():
+                category_b = assign(self._cost(parts, x, z_bz), self.pairwise)
+            d_bk = functional.one_hot(category_b, self.categories).to(z_bz.dtype)
+            share_k = d_bk.mean(dim=0)
+            # λ′ Σ_k n_k(n_k − 1)/2 over the batch, an image's part of it.
+            pairs = (share_k * (share_k * len(x) - 1)).sum() / 2
+            more = {"share": share_k, "pairwise": self.pairwise * pairs}
+        else:
+            d_bk = z_bz.new_zeros(len(x), self.categories)
+        logits = parts["decoder"](torch.cat([z_bz, d_bk], dim=1))
+        reconstruction = latents.bernoulli_nats(logits, x).mean()
+        kl_z = latents.kl_from_standard_normal(mean_bz, std_bz).mean(dim=0)
+        return self.weighed(parts, reconstruction, kl_z, step, more)
+
+    def decode(
+        self, parts: nn.ModuleDict, z_bz: Float[Tensor, "b z"], category_b: Int[Tensor, " b"]
+    ) -> Float[Tensor, "b c h w"]:
+        d_bk = functional.one_hot(category_b, self.categories).to(z_bz.dtype)
+        return parts["decoder"](torch.cat([z_bz, d_bk], dim=1)).sigmoid()
+
+    def categorise(
+        self, parts: nn.ModuleDict, x: Float[Tensor, "b c h w"], mean_bz: Float[Tensor, "b z"]
+    ) -> Int[Tensor, " b"]:
+        return self._cost(parts, x, mean_bz).argmin(dim=1)
+
+    def _cost(
+        self, parts: nn.ModuleDict, x: Float[Tensor, "b c h w"], z_bz: Float[Tensor, "b z"]
+    ) -> Float[Tensor, "b k"]:
+        """−ln p(x | z, d) of every image under every category, nats."""
+        b, k = len(x), self.categories
+        d_kk = torch.eye(k, device=z_bz.device, dtype=z_bz.dtype)
+        code = torch.cat([z_bz.repeat_interleave(k, dim=0), d_kk.repeat(b, 1)], dim=1)
+        nats = latents.bernoulli_nats(parts["decoder"](code), x.repeat_interleave(k, dim=0))
+        return nats.unflatten(0, (b, k))

@@ -1,0 +1,99 @@
+"""The field's convolutional encoder and decoder (Higgins et al. 2017; Kim & Mnih 2018)."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from unbraid.errors import UserError
+
+WIDTHS = (32, 32, 64, 64)
+HIDDEN = 256
+SMALLEST_STD = 1e-6
+
+
+class ConvEncoder(nn.Module):
+    """Image to the parameters of a Gaussian posterior: mean and std per dimension.
+
+    Four 4×4 convolutions of stride 2 (32-32-64-64), FC 256, FC 2z; ReLU between;
+    std = softplus + 1e-6. The last layer is always computed in float32.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], continuous: int) -> None:
+        super().__init__()
+        grid = _grid(shape)
+        channels = (shape[0], *WIDTHS)
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(i, o, 4, 2, 1) for i, o in itertools.pairwise(channels)
+        )
+        self.hidden = nn.Linear(WIDTHS[-1] * grid[0] * grid[1], HIDDEN)
+        self.head = nn.Linear(HIDDEN, 2 * continuous)
+        initialise(self)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b z"], ...]:
+        features = x.contiguous(memory_format=torch.channels_last)
+        for convolution in self.convolutions:
+            features = functional.relu(convolution(features))
+        features = functional.relu(self.hidden(features.flatten(1)))
+        with torch.autocast(x.device.type, enabled=False):
+            mean, raw_std = self.head(features.float()).chunk(2, dim=1)
+        return mean, functional.softplus(raw_std) + SMALLEST_STD
+
+
+class ConvDecoder(nn.Module):
+    """Code to the logits of independent Bernoulli pixels, the encoder's mirror image.
+
+    FC 256, FC to the 4×4 grid, four 4×4 transposed convolutions of stride 2 (64-32-32-c). The
+    first layer is always computed in float32: rounding z to bfloat16 is coarser than a narrow
+    posterior.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], inputs: int) -> None:
+        super().__init__()
+        self.grid = _grid(shape)
+        channels = (*reversed(WIDTHS), shape[0])
+        self.entry = nn.Linear(inputs, HIDDEN)
+        self.hidden = nn.Linear(HIDDEN, WIDTHS[-1] * self.grid[0] * self.grid[1])
+        self.convolutions = nn.ModuleList(
+            nn.ConvTranspose2d(i, o, 4, 2, 1) for i, o in itertools.pairwise(channels)
+        )
+        initialise(self)
+
+    def forward(self, code: Float[Tensor, "b inputs"]) -> Float[Tensor, "b c h w"]:
+        with torch.autocast(code.device.type, enabled=False):
+            features = functional.relu(self.entry(code))
+        features = functional.relu(self.hidden(features))
+        features = features.unflatten(1, (WIDTHS[-1], *self.grid))
+        features = features.contiguous(memory_format=torch.channels_last)
+        for convolution in self.convolutions[:-1]:
+            features = functional.relu(convolution(features))
+        return self.convolutions[-1](features).float()
+
+
+def initialise(network: nn.Module) -> None:
+    """He's normal on convolutions, Glorot's uniform on dense layers, zero biases."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight)
+        elif isinstance(layer, nn.ConvTranspose2d):
+            # Each output pixel of a stride-2 4×4 transposed convolution sums 2×2 taps.
+            nn.init.normal_(layer.weight, std=(2 / (layer.in_channels * 4)) ** 0.5)
+        elif isinstance(layer, nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
+
+
+def _grid(shape: tuple[int, int, int]) -> tuple[int, int]:
+    step = 2 ** len(WIDTHS)
+    if shape[1] % step or shape[2] % step:
+        raise UserError(
+            f"images of {shape[1]}×{shape[2]}: four halvings need sides that 16 divides;"
+            " resize or pad the images"
+        )
+    return shape[1] // step, shape[2] // step

@@ -1,0 +1,141 @@
+"""The traversal figure: what each dimension of a code does to the picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw
+
+from unbraid.data.cache import written_atomically
+from unbraid.data.images import ImageTable
+from unbraid.engine.encode import Trained, encode
+from unbraid.errors import UserError
+
+KL_IMAGES = 10_000
+PAIRS = 8
+
+
+@dataclass(frozen=True)
+class Traversal:
+    """Decoded pictures: one dimension moved at a time, in a block per category.
+
+    `images` is (k, z, columns, h, w) in [0, 1]; `values` the positions of the moved dimension;
+    `originals` and `reconstructions` are (pairs, h, w).
+    """
+
+    images: Float[np.ndarray, "k z columns h w"]
+    values: Float[np.ndarray, " columns"]
+    kl: Float[np.ndarray, " z"]
+    originals: Float[np.ndarray, "pairs h w"]
+    reconstructions: Float[np.ndarray, "pairs h w"]
+    discrete: bool
+
+
+@torch.no_grad()
+def traverse(
+    trained: Trained, table: ImageTable, *, extent: float = 2.0, columns: int = 11, seed: int = 0
+) -> Traversal:
+    """Move every dimension from −extent to +extent prior stds around one image's posterior mean.
+
+    The image, the reconstructed ones and the sample for the KL are drawn by `seed`. UserError if
+    the range or the number of columns leaves nothing to move.
+    """
+    if not extent > 0 or columns < 2:
+        raise UserError(
+            f"extent={extent}, columns={columns}: a traversal moves; give --extent above 0 and"
+            " --columns 2 or more"
+        )
+    method, parts = trained.config.method, trained.parts
+    rng = np.random.default_rng(seed)
+    index = rng.choice(len(table), min(KL_IMAGES, len(table)), replace=False)
+    codes = encode(trained, table, index=index)
+    kl = codes.kl()
+    assert kl is not None
+    values = np.linspace(-extent, extent, columns, dtype=np.float32)
+    moved = np.broadcast_to(codes.mean[0], (method.continuous, columns, method.continuous)).copy()
+    for z in range(method.continuous):
+        moved[z, :, z] = values
+    blocks = []
+    for k in range(max(1, method.categories)):
+        flat = torch.from_numpy(moved.reshape(-1, method.continuous))
+        decoded = method.decode(parts, flat, torch.full((len(flat),), k))
+        blocks.append(decoded[:, 0].reshape(method.continuous, columns, *table.shape[1:]).numpy())
+    pairs = index[:PAIRS]
+    category = codes.category if codes.category is not None else np.zeros(len(index), np.int64)
+    reconstructed = method.decode(
+        parts, torch.from_numpy(codes.mean[:PAIRS]), torch.from_numpy(category[:PAIRS])
+    )
+    return Traversal(
+        np.stack(blocks),
+        values,
+        kl,
+        table.images(pairs)[:, 0].astype(np.float32),
+        reconstructed[:, 0].numpy(),
+        bool(method.categories),
+    )
+
+
+def draw_png(path: Path, traversal: Traversal, title: str) -> None:
+    """The whole figure: originals over reconstructions, then a block per category."""
+    k, z, columns, _, _ = traversal.images.shape
+    ratios = [2, *[z] * k]
+    size = (1.8 + 0.62 * columns, 0.9 + 0.62 * sum(ratios) + 0.35 * k)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(k + 1, 1, height_ratios=ratios, squeeze=False)[:, 0]
+    pairs = np.stack([traversal.originals, traversal.reconstructions])[:, :columns]
+    _block(axes[0], pairs, ["original", "reconstruction"], title)
+    rows = [f"z{i + 1}   KL {nats:.2f}" for i, nats in enumerate(traversal.kl)]
+    ends = f"{traversal.values[0]:g} … {traversal.values[-1]:g}"
+    for number, (axis, block) in enumerate(zip(axes[1:], traversal.images, strict=True)):
+        label = f"d = {_one_hot(number, k)}, " if traversal.discrete else ""
+        _block(axis, block, rows, f"{label}each z from {ends}; KL in nats")
+    with written_atomically(path) as file:
+        figure.savefig(file, format="png", dpi=110)
+
+
+def draw_gif(path: Path, traversal: Traversal) -> None:
+    """The same as an animation: a row per dimension, a column per category, moving to and fro."""
+    k, z, columns, height, width = traversal.images.shape
+    left, top, gap = 84, 16, 4
+    frames = []
+    for c in [*range(columns), *range(columns - 2, 0, -1)]:
+        size = (left + k * (width + gap), top + z * (height + gap))
+        frame = Image.new("L", size, 255)
+        pen = ImageDraw.Draw(frame)
+        for row in range(z):
+            y = top + row * (height + gap)
+            pen.text((4, y + height // 2 - 6), f"z{row + 1} KL {traversal.kl[row]:.2f}", fill=0)
+            for block in range(k):
+                pixels = (255 * traversal.images[block, row, c]).astype(np.uint8)
+                frame.paste(Image.fromarray(pixels), (left + block * (width + gap), y))
+        for block in range(k):
+            text = _one_hot(block, k) if traversal.discrete else f"{traversal.values[c]:+.1f}"
+            pen.text((left + block * (width + gap) + 4, 2), text, fill=0)
+        frames.append(frame)
+    with written_atomically(path) as file:
+        frames[0].save(
+            file, format="GIF", save_all=True, append_images=frames[1:], duration=120, loop=0
+        )
+
+
+def _block(axis: Axes, images: np.ndarray, rows: list[str], title: str) -> None:
+    """Images (rows, columns, h, w) as one tiled picture with a label a row."""
+    padded = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=0.5)
+    r, c, h, w = padded.shape
+    axis.imshow(padded.transpose(0, 2, 1, 3).reshape(r * h, c * w), cmap="gray", vmin=0, vmax=1)
+    axis.set_yticks([h * (i + 0.5) for i in range(r)], rows)
+    axis.set_xticks([])
+    axis.tick_params(length=0)
+    axis.set_title(title, fontsize=10, loc="left")
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+
+
+def _one_hot(category: int, categories: int) -> str:
+    return "[" + ",".join(str(int(k == category)) for k in range(categories)) + "]"

@@ -1,0 +1,27 @@
+"""Schedules: pure functions of the step."""
+
+from __future__ import annotations
+
+
+def cascade(opened: int, dimensions: int, beta_low: float, beta_high: float) -> tuple[float, ...]:
+    """The cascade's β over z: β_l for the first `opened` dimensions, β_h for the others.
+
+    Jeong & Song 2019, Algorithm 1; `opened` beyond `dimensions` means all.
+    """
+    opened = min(opened, dimensions)
+    return (beta_low,) * opened + (beta_high,) * (dimensions - opened)
+
+
+def opened_continuous(step: int, stage_steps: int) -> int:
+    """How many dimensions are open at a step of CascadeVAE-C: stage i opens i + 1."""
+    return step // stage_steps + 1
+
+
+def opened_joint(step: int, stage_steps: int, warmup_stages: int) -> int:
+    """How many dimensions are open at a step of CascadeVAE.
+
+    Stages before `warmup_stages` open one dimension each; the stage that opens the discrete code
+    opens no dimension; each later stage opens the next one.
+    """
+    stage = step // stage_steps
+    return stage + 1 if stage < warmup_stages else stage

@@ -1,0 +1,84 @@
+"""What every test shares: a cache of its own, the dataset, and tiny runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from unbraid.data import load
+from unbraid.data.images import ImageTable
+from unbraid.engine import Budget, Config, Run, train
+from unbraid.methods import find
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache that no user's files share."""
+    path = tmp_path_factory.mktemp("cache")
+    os.environ["UNBRAID_CACHE"] = str(path)
+    yield path
+    del os.environ["UNBRAID_CACHE"]
+
+
+@pytest.fixture(scope="session")
+def table(cache: Path) -> ImageTable:
+    """All of dSprites."""
+    return load("dsprites")
+
+
+@pytest.fixture(scope="session")
+def frames() -> dict[str, np.ndarray]:
+    """Frames of the official animation: `frames` (320, 64, 64) and `factors` (320, 5)."""
+    with np.load(Path(__file__).parent / "oracles" / "dsprites_frames.npz") as archive:
+        return {key: archive[key] for key in ("frames", "factors")}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Same bits on every machine's core count."""
+    torch.set_num_threads(1)
+
+
+# A cascade whose every stage passes within a dozen steps.
+TINY = {
+    "continuous": 3,
+    "stage_steps": 3,
+    "warmup_stages": 2,
+    "learning_rate": 1e-3,
+    "restart_adam": True,
+    "l2": 1e-4,
+}
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> Callable[..., Config]:
+    """A configuration of CascadeVAE that trains in seconds."""
+
+    def make(steps: int = 12, seed: int = 0, precision: str = "fp32", **more: Any) -> Config:
+        method = find("cascade-vae")(**{**TINY, **more})
+        return Config(method, "dsprites", Budget(steps, 4), seed, precision)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_run(
+    tiny_config: Callable[..., Config],
+    table: ImageTable,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Run:
+    """A finished run."""
+    return train(tiny_config(), table, tmp_path_factory.mktemp("runs") / "tiny")
+
+
+@pytest.fixture
+def grid() -> np.ndarray:
+    """Factors of every item of a small grid of 3·4·5 values, 40 items each."""
+    values = np.stack(np.meshgrid(range(3), range(4), range(5), indexing="ij"), axis=-1)
+    return np.repeat(values.reshape(-1, 3), 40, axis=0).astype(np.int64)
