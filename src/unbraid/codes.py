@@ -19,8 +19,8 @@ class Codes:
     """
 
     mean: Float[np.ndarray, "n z"]
-    std: Float[np.ndarray, "n z"] | None = None
-    category: Int[np.ndarray, " n"] | None = None
+    std: Float[np.ndarray, "_ z"] | None = None
+    category: Int[np.ndarray, " _"] | None = None
     categories: int = 0
 
     def __post_init__(self) -> None:

@@ -134,7 +134,7 @@ def test_the_official_archive_is_compared_and_then_used(
 def test_another_file_is_not_the_official_archive(tmp_path: Path) -> None:
     fake = tmp_path / "dsprites.npz"
     fake.write_bytes(b"not it")
-    with pytest.raises(UserError, match="its SHA1 is .* the official archive's is 3e0a46a9"):
+    with pytest.raises(UserError, match=r"its SHA1 is .* the official archive's is 3e0a46a9"):
         dsprites.store_official(fake)
     with pytest.raises(UserError, match="cannot be read"):
         dsprites.store_official(tmp_path / "absent.npz")

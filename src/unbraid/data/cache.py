@@ -1,61 +1,26 @@
-"""Where datasets are kept, and how a file gets there whole or not at all."""
+"""Where datasets are kept, and how they are verified."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import platformdirs
 from jaxtyping import UInt8
 
 from unbraid.errors import UserError
+from unbraid.files import written_atomically
 
 
 def cache_dir() -> Path:
     """$UNBRAID_CACHE, or else the user's cache folder for unbraid."""
     chosen = os.environ.get("UNBRAID_CACHE")
     return Path(chosen) if chosen else platformdirs.user_cache_path("unbraid")
-
-
-@contextlib.contextmanager
-def written_atomically(path: Path) -> Iterator[IO[bytes]]:
-    """A file that replaces `path` once the block ends well, flushed to the disk.
-
-    UserError if the folder cannot be written to; then whatever stood at `path` still stands.
-    """
-    partial: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        partial = Path(name)
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.chmod(0o666 & ~_umask())
-        partial.replace(path)
-        partial = None
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be written ({error.strerror or error}); nothing that was there is"
-            " lost; free space or choose a folder that is yours"
-        ) from error
-    finally:
-        if partial is not None:
-            partial.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def store(path: Path, chunks: Iterator[bytes], facts: dict[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from unbraid.data.dsprites_renderer import SIDE, rasterise
 from unbraid.data.factors import FactorSpace
 from unbraid.data.images import ImageTable
 from unbraid.errors import UserError
+from unbraid.files import written_atomically
 
 FACTORS = FactorSpace(
     names=("shape", "scale", "orientation", "posX", "posY"), sizes=(3, 6, 40, 32, 32)
@@ -125,7 +126,7 @@ def store_official(archive: Path) -> tuple[dict[str, Any], list[Difference]]:
 
     facts = {"source": "official", "images": len(FACTORS), "archive": archive.name}
     facts = cache.store(_stored("official"), compared(), facts)
-    with cache.written_atomically(_stored("differences")) as file:
+    with written_atomically(_stored("differences")) as file:
         lines = ["item,shape,scale,orientation,posX,posY,pixels"]
         lines += [",".join(map(str, (d.item, *d.factors, d.pixels))) for d in differences]
         file.write("\n".join([*lines, ""]).encode())

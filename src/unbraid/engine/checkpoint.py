@@ -1,7 +1,7 @@
 """Checkpoints: one safetensors file, written atomically, its manifest in the file's header.
 
-No pickle anywhere. The manifest holds the step, the run's identity and a SHA-256 over every
-tensor's name, type, shape and bytes, so a file that was cut short or changed is refused.
+No pickle anywhere. The manifest holds the step, the run's identity and a SHA-256 over both
+and every tensor's name, type, shape and bytes, so a file that was cut short or changed is refused.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from unbraid.data.cache import written_atomically
 from unbraid.errors import UserError
+from unbraid.files import written_atomically
 
 FORMAT = "unbraid checkpoint 1"
 
@@ -36,7 +36,7 @@ def save(path: Path, checkpoint: Checkpoint, identity: str) -> None:
         "format": FORMAT,
         "step": checkpoint.step,
         "identity": identity,
-        "sha256": _digest(tensors),
+        "sha256": _digest(checkpoint.step, identity, tensors),
     }
     data = safetensors.torch.save(tensors, {"manifest": json.dumps(manifest)})
     with written_atomically(path) as file:
@@ -61,21 +61,22 @@ def read(path: Path, identity: str) -> Checkpoint:
             f"{path}: it carries no {FORMAT!r} manifest, so another program wrote it; give a run"
             " that unbraid trained"
         )
-    if manifest["identity"] != identity:
+    if manifest.get("identity") != identity:
         raise UserError(
             f"{path}: it belongs to another configuration than the config.toml beside it;"
             " restore the two as a pair, or train afresh with another --out"
         )
-    if manifest["sha256"] != _digest(tensors):
+    step = manifest.get("step", -1)
+    if manifest.get("sha256") != _digest(step, identity, tensors):
         raise UserError(
-            f"{path}: its tensors are not those that were written (checksum); restore it, or"
+            f"{path}: what it holds is not what was written (checksum); restore it, or"
             " train afresh with another --out"
         )
-    return Checkpoint(int(manifest["step"]), tensors)
+    return Checkpoint(step, tensors)
 
 
-def _digest(tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
+def _digest(step: int, identity: str, tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256(f"{step} {identity}".encode())
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

@@ -43,8 +43,9 @@ def encode(
     *,
     precision: str = "fp32",
     index: np.ndarray | None = None,
+    discrete: bool = True,
 ) -> Codes:
-    """The codes of all images, or of those at `index`.
+    """The codes of all images, or of those at `index`; without the discrete part if not `discrete`.
 
     A discrete code is the category that reconstructs the image best from the posterior mean.
     """
@@ -53,7 +54,7 @@ def encode(
     device = next(parts.parameters()).device
     mean = np.empty((len(index), method.continuous), np.float32)
     std = np.empty_like(mean)
-    category = np.empty(len(index), np.int64) if method.categories else None
+    category = np.empty(len(index), np.int64) if discrete and method.categories else None
     with (
         tqdm(total=len(index), desc="encoding", unit="image", unit_scale=True) as bar,
         computing_in(precision, device),

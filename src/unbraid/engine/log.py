@@ -8,8 +8,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from unbraid.data.cache import written_atomically
 from unbraid.engine.run import Run
+from unbraid.files import written_atomically
 
 
 class Log:

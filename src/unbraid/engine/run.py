@@ -12,8 +12,8 @@ from typing import Any
 
 import tomli_w
 
-from unbraid.data.cache import written_atomically
 from unbraid.errors import UserError
+from unbraid.files import written_atomically
 from unbraid.methods import Method, find
 
 

@@ -56,8 +56,8 @@ class State:
             self.counts[name] = self.counts.get(name, 0) + 1
 
     def means(self) -> dict[str, Any]:
-        """Each reported term's mean since the last call."""
-        means = {name: (total / self.counts[name]).tolist() for name, total in self.sums.items()}
+        """Each reported term's mean since the last call, in alphabetical order."""
+        means = {n: (self.sums[n] / self.counts[n]).tolist() for n in sorted(self.sums)}
         self.sums, self.counts = {}, {}
         return means
 

@@ -14,7 +14,6 @@ from pathlib import Path
 import torch
 
 import unbraid
-from unbraid.data.cache import written_atomically
 from unbraid.data.images import ImageTable
 from unbraid.engine import checkpoint, noise
 from unbraid.engine.configure import usable_device
@@ -22,6 +21,7 @@ from unbraid.engine.log import Log
 from unbraid.engine.run import Config, Run
 from unbraid.engine.state import State
 from unbraid.errors import UserError
+from unbraid.files import written_atomically
 
 LOG_EVERY = 100
 CHECKPOINT_SECONDS = 120.0

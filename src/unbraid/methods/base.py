@@ -144,7 +144,7 @@ class Method:
         more: dict[str, Tensor],
     ) -> Losses:
         """The shared end of every objective: KL weights and L2, and what to report."""
-        beta_z = torch.tensor(self.betas(step), device=kl_z.device)
+        beta_z = kl_z.new_tensor(self.betas(step))
         loss = reconstruction + (beta_z * kl_z).sum()
         report = {
             "loss": loss,

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from unbraid.data.cache import written_atomically
 from unbraid.data.images import ImageTable
 from unbraid.engine.encode import encode, load_trained
 from unbraid.engine.run import Run
+from unbraid.files import written_atomically
 from unbraid.metrics import classification, factor_vae
 
 

@@ -40,7 +40,7 @@ class ConvEncoder(nn.Module):
             features = functional.relu(convolution(features))
         features = functional.relu(self.hidden(features.flatten(1)))
         with torch.autocast(x.device.type, enabled=False):
-            mean, raw_std = self.head(features.float()).chunk(2, dim=1)
+            mean, raw_std = self.head(features.to(self.head.weight.dtype)).chunk(2, dim=1)
         return mean, functional.softplus(raw_std) + SMALLEST_STD
 
 
@@ -71,7 +71,7 @@ class ConvDecoder(nn.Module):
         features = features.contiguous(memory_format=torch.channels_last)
         for convolution in self.convolutions[:-1]:
             features = functional.relu(convolution(features))
-        return self.convolutions[-1](features).float()
+        return self.convolutions[-1](features).to(self.entry.weight.dtype)
 
 
 def initialise(network: nn.Module) -> None:

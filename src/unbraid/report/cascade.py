@@ -9,8 +9,8 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from unbraid.data.cache import written_atomically
 from unbraid.errors import UserError
+from unbraid.files import written_atomically
 
 
 def draw(path: Path, log: list[dict[str, Any]], title: str) -> None:

@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
-from unbraid.data.cache import written_atomically
 from unbraid.data.images import ImageTable
 from unbraid.engine.encode import Trained, encode
 from unbraid.errors import UserError
+from unbraid.files import written_atomically
 
 KL_IMAGES = 10_000
 PAIRS = 8
@@ -54,7 +54,7 @@ def traverse(
     method, parts = trained.config.method, trained.parts
     rng = np.random.default_rng(seed)
     index = rng.choice(len(table), min(KL_IMAGES, len(table)), replace=False)
-    codes = encode(trained, table, index=index)
+    codes = encode(trained, table, index=index, discrete=False)
     kl = codes.kl()
     assert kl is not None
     values = np.linspace(-extent, extent, columns, dtype=np.float32)
@@ -67,10 +67,9 @@ def traverse(
         decoded = method.decode(parts, flat, torch.full((len(flat),), k))
         blocks.append(decoded[:, 0].reshape(method.continuous, columns, *table.shape[1:]).numpy())
     pairs = index[:PAIRS]
-    category = codes.category if codes.category is not None else np.zeros(len(index), np.int64)
-    reconstructed = method.decode(
-        parts, torch.from_numpy(codes.mean[:PAIRS]), torch.from_numpy(category[:PAIRS])
-    )
+    x = torch.from_numpy(table.images(pairs)).float()
+    mean = torch.from_numpy(codes.mean[:PAIRS])
+    reconstructed = method.decode(parts, mean, method.categorise(parts, x, mean))
     return Traversal(
         np.stack(blocks),
         values,

@@ -1,0 +1,81 @@
+"""Checkpoints: whole, ours and unchanged, or refused; atomic."""
+
+import json
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from unbraid import files
+from unbraid.engine.checkpoint import Checkpoint, read, save
+from unbraid.errors import UserError
+
+STATE = Checkpoint(7, {"parts.w": torch.arange(6.0).reshape(2, 3), "counts.kl": torch.tensor(3)})
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    save(path, STATE, "me")
+    step, tensors = read(path, "me")
+    assert step == 7
+    assert tensors.keys() == STATE.tensors.keys()
+    assert all(torch.equal(tensors[n], STATE.tensors[n]) for n in tensors)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_readable_without_unbraid(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    save(path, STATE, "me")
+    assert torch.equal(safetensors.torch.load_file(path)["parts.w"], STATE.tensors["parts.w"])
+    with safetensors.safe_open(path, "pt") as file:
+        assert json.loads(file.metadata()["manifest"])["step"] == 7
+
+
+def test_every_damaged_byte_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    save(path, STATE, "me")
+    whole = path.read_bytes()
+    for position in range(0, len(whole), 3):
+        changed = bytearray(whole)
+        changed[position] ^= 0x10
+        path.write_bytes(changed)
+        with pytest.raises(UserError) as caught:
+            read(path, "me")
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("left", [0, 5, 100, -1])
+def test_a_truncated_file_is_refused(tmp_path: Path, left: int) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    save(path, STATE, "me")
+    path.write_bytes(path.read_bytes()[:left])
+    with pytest.raises(UserError, match="not a whole safetensors file"):
+        read(path, "me")
+
+
+def test_missing_foreign_and_another_runs_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(UserError, match="there is no checkpoint; train the run first"):
+        read(path, "me")
+    safetensors.torch.save_file(STATE.tensors, path)
+    with pytest.raises(UserError, match="another program wrote it"):
+        read(path, "me")
+    save(path, STATE, "you")
+    with pytest.raises(UserError, match="belongs to another configuration"):
+        read(path, "me")
+
+
+def test_a_full_disk_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    save(path, STATE, "me")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(UserError, match=r"No space left on device.*nothing that was there is lost"):
+        save(path, STATE._replace(step=8), "me")
+    monkeypatch.undo()
+    assert read(path, "me").step == 7
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,252 @@
+"""Training: same bits however it was stopped, nothing lost, contradictions named."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tomli_w
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from unbraid.data.images import ImageTable
+from unbraid.engine import Config, Run, train
+from unbraid.engine.checkpoint import read
+from unbraid.engine.state import DivergedError, State
+from unbraid.errors import UserError
+from unbraid.methods import find
+
+Make = Callable[..., Config]
+
+
+def same_bits(one: Run, other: Run) -> None:
+    a, b = (read(r.checkpoint_file, r.read_config().identity()) for r in (one, other))
+    assert a.step == b.step
+    assert a.tensors.keys() == b.tensors.keys()
+    for name, tensor in a.tensors.items():
+        assert torch.equal(tensor, b.tensors[name]), name
+    assert one.log_file.read_bytes() == other.log_file.read_bytes()
+
+
+def test_same_config_same_bits(
+    tiny_run: Run, tiny_config: Make, table: ImageTable, tmp_path: Path
+) -> None:
+    torch.manual_seed(99)
+    same_bits(tiny_run, train(tiny_config(), table, tmp_path / "again"))
+
+
+def test_another_seed_gives_other_weights(
+    tiny_run: Run, tiny_config: Make, table: ImageTable, tmp_path: Path
+) -> None:
+    other = train(tiny_config(seed=1), table, tmp_path / "other")
+    a, b = (read(r.checkpoint_file, r.read_config().identity()) for r in (tiny_run, other))
+    assert not torch.equal(
+        a.tensors["parts.encoder.head.weight"], b.tensors["parts.encoder.head.weight"]
+    )
+
+
+@pytest.mark.parametrize("stop", range(1, 12))
+def test_resumed_anywhere_gives_the_same_bits(
+    stop: int,
+    tiny_run: Run,
+    tiny_config: Make,
+    table: ImageTable,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ctrl-C at every step of a cascade: in each stage, at openings, with d closed and open."""
+    advance = State.advance
+
+    def interrupted(state: State, x: torch.Tensor) -> None:
+        advance(state, x)
+        if state.step == stop:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(State, "advance", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_config(), table, tmp_path / "run")
+    monkeypatch.undo()
+    saved = Run(tmp_path / "run")
+    assert read(saved.checkpoint_file, saved.read_config().identity()).step == stop
+    same_bits(tiny_run, train(tiny_config(), table, tmp_path / "run", resume=True))
+    sittings = json.loads(saved.provenance_file.read_text())
+    assert [(s["from_step"], s["to_step"]) for s in sittings] == [(0, stop), (stop, 12)]
+
+
+def test_killed_between_checkpoints_gives_the_same_bits(
+    tiny_config: Make, table: ImageTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGKILL after the log ran ahead of the checkpoint; the log is cut back to it."""
+    config = tiny_config(steps=24)
+    monkeypatch.setattr("unbraid.engine.trainer.LOG_EVERY", 2)
+    whole = train(config, table, tmp_path / "whole")
+    child = os.fork()
+    if child == 0:
+        advance = State.advance
+
+        def killed(state: State, x: torch.Tensor) -> None:
+            if state.step == 17:
+                os.kill(os.getpid(), signal.SIGKILL)
+            advance(state, x)
+            time.sleep(0.02)
+
+        State.advance = killed  # type: ignore[method-assign]
+        train(config, table, tmp_path / "killed", checkpoint_seconds=0.1)
+        os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status)
+    killed_run = Run(tmp_path / "killed")
+    assert killed_run.read_log()[-1]["step"] == 16
+    with killed_run.log_file.open("a") as file:
+        file.write('{"step": 18, "lo')  # as if the kill had cut a line short
+    same_bits(whole, train(config, table, tmp_path / "killed", resume=True))
+
+
+def test_a_longer_budget_continues_the_same_run(
+    tiny_run: Run, tiny_config: Make, table: ImageTable, tmp_path: Path
+) -> None:
+    train(tiny_config(steps=5), table, tmp_path / "run")
+    longer = train(tiny_config(steps=12), table, tmp_path / "run", resume=True)
+    a, b = (read(r.checkpoint_file, r.read_config().identity()) for r in (tiny_run, longer))
+    weights = [name for name in a.tensors if name.startswith(("parts.", "adam."))]
+    assert all(torch.equal(a.tensors[n], b.tensors[n]) for n in weights)
+    with pytest.raises(UserError, match="it has done 12 steps, more than steps=6; give --steps 12"):
+        train(tiny_config(steps=6), table, tmp_path / "run", resume=True)
+
+
+def test_the_log_holds_means_in_nats_and_the_events_the_same(tiny_run: Run) -> None:
+    (record,) = tiny_run.read_log()
+    assert record["step"] == 12
+    # β_z KL_z and the mean commute, as β is constant within these checks only for closed sums.
+    assert record["elbo"] == pytest.approx(-(record["reconstruction"] + sum(record["kl"])), 1e-5)
+    assert sum(record["share"]) == pytest.approx(1, abs=1e-6)
+    assert len(record["kl"]) == len(record["beta"]) == 3
+    events = EventAccumulator(str(tiny_run.path / "events")).Reload()
+    (scalar,) = events.Scalars("reconstruction")
+    assert scalar.value == pytest.approx(record["reconstruction"])
+    assert {"kl/0", "kl/1", "kl/2"} <= set(events.Tags()["scalars"])
+
+
+def test_an_occupied_directory_is_not_overwritten(
+    tiny_run: Run, tiny_config: Make, table: ImageTable
+) -> None:
+    before = tiny_run.checkpoint_file.read_bytes()
+    with pytest.raises(UserError, match="it holds a run already; give --resume"):
+        train(tiny_config(), table, tiny_run.path)
+    assert tiny_run.checkpoint_file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"beta_low": 0.5}, "trained with beta_low=1.0, not 0.5; continue with --beta-low 1.0"),
+        ({"seed": 1}, "trained with seed=0, not 1"),
+        ({"precision": "bf16"}, "trained with precision=fp32, not bf16"),
+    ],
+)
+def test_a_contradicting_config_is_named(
+    change: dict, message: str, tiny_run: Run, tiny_config: Make, table: ImageTable
+) -> None:
+    before = tiny_run.config_file.read_bytes()
+    with pytest.raises(UserError, match=message):
+        train(tiny_config(**change), table, tiny_run.path, resume=True)
+    assert tiny_run.config_file.read_bytes() == before
+
+
+def test_a_config_edited_by_hand_contradicts_the_checkpoint(
+    tiny_config: Make, table: ImageTable, tmp_path: Path
+) -> None:
+    run = train(tiny_config(), table, tmp_path / "run")
+    edited = run.read_config().as_table()
+    edited["hyperparameters"]["beta_low"] = 0.5
+    run.config_file.write_text(tomli_w.dumps(edited))
+    with pytest.raises(UserError, match="belongs to another configuration"):
+        train(tiny_config(beta_low=0.5), table, run.path, resume=True)
+    run.config_file.write_text('method = "gan"')
+    with pytest.raises(UserError, match="method 'gan': unknown"):
+        run.read_config()
+    run.config_file.write_text('method = "vae"')
+    with pytest.raises(UserError, match="not the configuration of a run"):
+        run.read_config()
+    run.config_file.write_text("???")
+    with pytest.raises(UserError, match="cannot be read"):
+        run.read_config()
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_last_good_checkpoint(
+    tiny_config: Make, table: ImageTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_config()
+    advance = State.advance
+
+    def poisoned(state: State, x: torch.Tensor) -> None:
+        if state.step == 8:
+            with torch.no_grad():
+                next(state.parts["decoder"].parameters()).fill_(torch.nan)
+        advance(state, x)
+
+    monkeypatch.setattr(State, "advance", poisoned)
+    with pytest.raises(DivergedError, match="step 8: reconstruction and elbo and l2 became NaN"):
+        train(config, table, tmp_path / "run", checkpoint_seconds=0.0)
+    monkeypatch.undo()
+    run = Run(tmp_path / "run")
+    saved = read(run.checkpoint_file, config.identity())
+    assert saved.step == 8
+    assert all(t.isfinite().all() for t in saved.tensors.values())
+
+
+def test_an_output_directory_that_cannot_be_written_is_named(
+    tiny_config: Make, table: ImageTable, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match=r"cannot be written.*choose a folder that is yours"):
+        train(tiny_config(), table, tmp_path / "file" / "run")
+
+
+def test_bf16_losses_stay_near_fp32(tiny_config: Make, table: ImageTable, tmp_path: Path) -> None:
+    """bfloat16 keeps 8 bits: a layer's relative error is about 2⁻⁹, the sum's far below 1 %."""
+    logs = {}
+    for precision in ("fp32", "bf16"):
+        run = train(tiny_config(precision=precision), table, tmp_path / precision)
+        logs[precision] = run.read_log()[-1]
+    for term in ("loss", "reconstruction", "elbo"):
+        assert logs["bf16"][term] == pytest.approx(logs["fp32"][term], rel=0.01)
+
+
+def test_numbers_that_make_no_run_are_named(tiny_config: Make) -> None:
+    with pytest.raises(UserError, match="steps=0: a run has steps"):
+        tiny_config(steps=0)
+    with pytest.raises(UserError, match="seed=-1"):
+        tiny_config(seed=-1)
+
+
+def test_training_memory_stays_below_the_limit(tmp_path: Path) -> None:
+    """1.5 GB for a run at batch 64 with its dataset, as the process's peak resident set."""
+    script = (
+        "import resource, sys\n"
+        "from unbraid.cli import main\n"
+        f"main(['train', 'cascade-vae', '--steps', '4', '--stage-steps', '1', '--warmup-stages',"
+        f" '1', '--threads', '1', '--out', {str(tmp_path / 'run')!r}])\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout.splitlines()[-1]) * 1024 < 1.5e9
+
+
+def test_every_method_trains_and_resumes(table: ImageTable, tmp_path: Path) -> None:
+    from unbraid.engine import Budget
+    from unbraid.methods import METHODS
+
+    for name in METHODS:
+        config = Config(find(name)(), "dsprites", Budget(2, 2), 0, "fp32")
+        train(config, table, tmp_path / name)
+        longer = Config(find(name)(), "dsprites", Budget(3, 2), 0, "fp32")
+        run = train(longer, table, tmp_path / name, resume=True)
+        assert run.read_log()[-1]["step"] == 3

@@ -1,0 +1,209 @@
+"""The command line: what a user types, what comes back, and one line for every mistake."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unbraid import cli, metrics
+from unbraid.data.images import ImageTable
+from unbraid.engine import Run
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    try:
+        code = cli.main(arguments)
+    except SystemExit as stopped:
+        code = int(stopped.code or 0)
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
+TRAIN = ("train", "cascade-vae", "--steps", "3", "--stage-steps", "1", "--warmup-stages", "1")
+
+
+def test_the_whole_path(
+    capsys: pytest.CaptureFixture[str],
+    table: ImageTable,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """data, train, stop, resume, evaluate, traverse, as the README says."""
+    out = str(tmp_path / "x")
+    code, printed, _ = run(capsys, "data", "dsprites")
+    assert code == 0
+    assert "737,280 images, 128,328,862 pixels on (as published)" in printed
+    assert "(the reference)" in printed
+    code, printed, _ = run(capsys, *TRAIN, "--batch", "4", "--out", out, "--threads", "1")
+    assert code == 0
+    assert "3 steps done" in printed
+    code, _, _ = run(capsys, "train", "cascade-vae", "--resume", "--steps", "4", "--out", out)
+    assert code == 0
+    assert Run(Path(out)).read_log()[-1]["step"] == 4
+    # Scoring all 737,280 images takes minutes; the path is the same on the first thousand.
+    few = ImageTable(
+        "dsprites",
+        np.array(table.bits[:: len(table) // 1024][:1024]),
+        64,
+        64,
+        table.factors,
+    )
+    factors = table.factors.factors_of(np.arange(0, len(table), len(table) // 1024)[:1024])
+    monkeypatch.setattr("unbraid.data.load", lambda name: few)
+    monkeypatch.setattr(type(few.factors), "factors_of", lambda self, index: factors[index])
+    code, printed, _ = run(capsys, "evaluate", out, "--precision", "auto")
+    assert code == 0
+    for protocol in (*metrics.factor_vae.PROTOCOLS, "one_to_one", "majority"):
+        assert protocol in printed
+    code, printed, _ = run(capsys, "traverse", out, "--columns", "3")
+    assert code == 0
+    files = {p.name for p in Path(out).iterdir()}
+    assert files == {
+        "config.toml",
+        "log.jsonl",
+        "events",
+        "checkpoint.safetensors",
+        "provenance.json",
+        "scores.json",
+        "cascade.png",
+        "traversal.png",
+        "traversal.gif",
+    }
+    assert len(json.loads((Path(out) / "provenance.json").read_text())) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "the following arguments are required"),
+        (("bake",), "invalid choice: 'bake' (choose from"),
+        (("train", "gan", "--out", "x"), "invalid choice: 'gan' (choose from"),
+        (("data", "faces"), "invalid choice: 'faces' (choose from"),
+        (("train", "vae", "--out", "x", "--data", "faces"), "dataset 'faces': unknown; give one"),
+        (("train", "vae", "--out", "x", "--gamma", "3"), "unrecognized arguments: --gamma 3; see"),
+        (("train", "vae", "--out", "x", "--step", "3"), "unrecognized arguments: --step 3; see"),
+        (("train", "vae"), "the following arguments are required: --out; see"),
+        (("train", "cascade-vae", "--continuous", "1", "--out", "x"), "m=1 leaves nothing to"),
+        (("train", "cascade-vae", "--continuous", "0", "--out", "x"), "continuous=0: a code needs"),
+        (("train", "cascade-vae", "--categories", "1", "--out", "x"), "K=1 leaves nothing to"),
+        (("train", "cascade-vae", "--beta-low", "11", "--out", "x"), "beta_low=11.0: an open"),
+        (("train", "vae", "--steps", "0", "--out", "x"), "steps=0: a run has steps"),
+        (("train", "vae", "--steps", "many", "--out", "x"), "invalid int value: 'many'"),
+        (("train", "vae", "--batch", "0", "--out", "x"), "batch=0: a step sees images"),
+        (("train", "vae", "--seed", "-1", "--out", "x"), "seed=-1: a seed is 0 to"),
+        (("train", "vae", "--threads", "0", "--out", "x"), "threads=0: work needs a thread"),
+        (("train", "vae", "--precision", "fp8", "--out", "x"), "precision 'fp8': unknown"),
+        (("train", "vae", "--device", "tpu9", "--out", "x"), "device 'tpu9': not usable here"),
+        (("train", "vae", "--preset", "best", "--out", "x"), "invalid choice: 'best'"),
+        (("evaluate", "nowhere"), "nowhere: it holds no config.toml, so it is no run"),
+        (("traverse", "nowhere"), "nowhere: it holds no config.toml, so it is no run"),
+        (("data", "dsprites", "--official", "nowhere.npz"), "nowhere.npz: cannot be read"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    arguments: tuple[str, ...],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, printed, complaint = run(capsys, *arguments)
+    assert code == 2
+    assert printed == ""
+    assert complaint.count("\n") == 1
+    assert message in complaint
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("damage", "command"),
+    [
+        (damage, command)
+        for damage in ("missing", "truncated", "foreign", "another")
+        for command in ("evaluate", "traverse", "resume")
+        if (damage, command) != ("missing", "resume")  # see the next test
+    ],
+)
+def test_a_bad_checkpoint_is_one_line_and_loses_nothing(
+    damage: str,
+    command: str,
+    tiny_run: Run,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    copy = Run(tmp_path / "run")
+    shutil.copytree(tiny_run.path, copy.path)
+    checkpoint = copy.checkpoint_file
+    if damage == "missing":
+        checkpoint.unlink()
+    elif damage == "truncated":
+        checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
+    elif damage == "foreign":
+        checkpoint.write_bytes(b"PK\x03\x04 a zip archive of pickles")
+    else:
+        copy.config_file.write_text(copy.config_file.read_text().replace("seed = 0", "seed = 5"))
+    kept = {p: p.read_bytes() for p in copy.path.iterdir() if p.is_file()}
+    resume = ("train", "cascade-vae", "--resume", "--steps", "20", "--out", str(copy.path))
+    arguments = resume if command == "resume" else (command, str(copy.path))
+    code, _, complaint = run(capsys, *arguments)
+    assert code == 2
+    assert complaint.strip().splitlines()[-1].startswith("unbraid: ")
+    assert all(path.read_bytes() == data for path, data in kept.items())
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_again(
+    tiny_run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    copy = Run(tmp_path / "run")
+    shutil.copytree(tiny_run.path, copy.path)
+    copy.checkpoint_file.unlink()
+    code, _, _ = run(capsys, "train", "cascade-vae", "--resume", "--out", str(copy.path))
+    assert code == 0
+    assert copy.checkpoint_file.read_bytes() == tiny_run.checkpoint_file.read_bytes()
+
+
+def test_another_method_does_not_continue_a_run(
+    tiny_run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, complaint = run(capsys, "train", "vae", "--resume", "--out", str(tiny_run.path))
+    assert code == 2
+    assert "trained with cascade-vae, not vae" in complaint
+
+
+def test_a_flag_that_contradicts_the_run_is_named(
+    tiny_run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, complaint = run(
+        capsys, "train", "cascade-vae", "--resume", "--beta-low", "3", "--out", str(tiny_run.path)
+    )
+    assert code == 2
+    assert "trained with beta_low=1.0, not 3.0; continue with --beta-low 1.0" in complaint
+
+
+def test_an_unwritable_output_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code, _, complaint = run(capsys, "train", "vae", "--out", str(tmp_path / "file" / "run"))
+    assert code == 2
+    assert "cannot be written" in complaint
+
+
+def test_ctrl_c_is_130(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("unbraid.engine.train", stop)
+    code, _, complaint = run(capsys, "train", "vae", "--out", str(tmp_path / "run"))
+    assert code == 130
+    assert "what was reached is saved" in complaint
+
+
+@pytest.mark.parametrize("command", [[], ["data"], ["data", "dsprites"], ["train"], ["evaluate"]])
+def test_help_teaches(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    code, printed, _ = run(capsys, *command, "--help")
+    assert code == 0
+    assert "usage: unbraid" in printed

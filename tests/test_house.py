@@ -1,0 +1,69 @@
+"""The house rules that a machine can hold: direction of imports, vocabulary, the README."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from unbraid.methods import METHODS
+from unbraid.metrics.factor_vae import PROTOCOLS
+
+ROOT = Path(__file__).parent.parent
+SOURCES = sorted((ROOT / "src" / "unbraid").rglob("*.py"))
+# data → methods(nets, latents) → engine → metrics → report; a room imports from rooms before it.
+ORDER = [
+    "errors",
+    "files",
+    "codes",
+    "data",
+    "latents",
+    "schedules",
+    "assignment",
+    "nets",
+    "methods",
+]
+ORDER += ["engine", "metrics", "report", "cli", "__main__"]
+
+
+def imported(source: Path) -> set[str]:
+    """The rooms of unbraid that a file imports, wherever in the file."""
+    rooms = set()
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("unbraid"):
+            parts = (node.module or "").split(".")
+            names = [parts[1]] if len(parts) > 1 else [a.name for a in node.names]
+            rooms |= {n for n in names if n in ORDER}
+    return rooms
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda p: p.relative_to(ROOT / "src").as_posix())
+def test_nothing_imports_leftwards(source: Path) -> None:
+    room = source.relative_to(ROOT / "src" / "unbraid").parts[0].removesuffix(".py")
+    if room == "__init__":
+        return
+    for other in imported(source):
+        assert ORDER.index(other) <= ORDER.index(room), f"{room} imports {other}"
+
+
+def test_methods_and_metrics_know_their_place() -> None:
+    for source in SOURCES:
+        room = source.relative_to(ROOT / "src" / "unbraid").parts[0]
+        if room == "methods":
+            assert not {"engine", "data"} & imported(source), source
+        if room == "metrics" and source.name != "evaluate.py":
+            assert "import torch" not in source.read_text(), source
+
+
+def test_the_readme_has_a_row_for_every_method_and_protocol() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for name in (*METHODS, *PROTOCOLS):
+        assert f"`{name}`" in readme, name
+    for picture in re.findall(r"\]\(([^)#:]+)\)", readme):
+        assert (ROOT / picture).exists(), picture
+
+
+def test_no_file_names_a_registry_or_a_machine() -> None:
+    for source in [*SOURCES, ROOT / "pyproject.toml", ROOT / "Makefile", ROOT / "README.md"]:
+        text = source.read_text()
+        assert not re.search(r"index-url|/root/|/home/|/work/", text), source
