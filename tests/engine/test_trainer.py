@@ -208,6 +208,33 @@ def test_an_output_directory_that_cannot_be_written_is_named(
         train(tiny_config(), table, tmp_path / "file" / "run")
 
 
+def test_a_full_disk_is_one_line_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
+    """Files may not grow past 200 kB, which a checkpoint (9 MB) does."""
+    out = str(tmp_path / "run")
+    train_to = (
+        "import resource, sys\n"
+        "from unbraid.cli import main\n"
+        "steps, limit = map(int, sys.argv[1:])\n"
+        "if limit: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))\n"
+        f"sys.exit(main(['train', 'vae', '--resume', '--steps', str(steps), '--out', {out!r}]))\n"
+    )
+    for steps, limit, code in ((2, 0, 0), (4, 200_000, 2), (4, 0, 0)):
+        done = subprocess.run(
+            [sys.executable, "-c", train_to, str(steps), str(limit)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code, done.stderr
+        reached = read(Run(Path(out)).checkpoint_file, Run(Path(out)).read_config().identity()).step
+        assert reached == (2 if limit else steps)
+        if limit:
+            assert "Traceback" not in done.stderr
+            last = done.stderr.strip().splitlines()[-1]
+            assert "File too large" in last
+            assert "free space" in last
+
+
 def test_bf16_losses_stay_near_fp32(tiny_config: Make, table: ImageTable, tmp_path: Path) -> None:
     """bfloat16 keeps 8 bits: a layer's relative error is about 2⁻⁹, the sum's far below 1 %."""
     logs = {}

@@ -111,6 +111,11 @@ def _loop(
                 save()
                 saved_at = time.monotonic()
         save()
+    except OSError as error:
+        raise UserError(
+            f"{run.path}: cannot be written ({error.strerror or error}); the last checkpoint is"
+            " kept; free space and give --resume"
+        ) from error
     finally:
         log.close()
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unbraid.errors import UserError
+from unbraid.nets.thin import ThinConvTranspose2d
 
 WIDTHS = (32, 32, 64, 64)
 HIDDEN = 256
@@ -37,7 +38,7 @@ class ConvEncoder(nn.Module):
     def forward(self, x: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b z"], ...]:
         features = x.contiguous(memory_format=torch.channels_last)
         for convolution in self.convolutions:
-            features = functional.relu(convolution(features))
+            features = functional.relu_(convolution(features))
         features = functional.relu(self.hidden(features.flatten(1)))
         with torch.autocast(x.device.type, enabled=False):
             mean, raw_std = self.head(features.to(self.head.weight.dtype)).chunk(2, dim=1)
@@ -59,8 +60,9 @@ class ConvDecoder(nn.Module):
         self.entry = nn.Linear(inputs, HIDDEN)
         self.hidden = nn.Linear(HIDDEN, WIDTHS[-1] * self.grid[0] * self.grid[1])
         self.convolutions = nn.ModuleList(
-            nn.ConvTranspose2d(i, o, 4, 2, 1) for i, o in itertools.pairwise(channels)
+            nn.ConvTranspose2d(i, o, 4, 2, 1) for i, o in itertools.pairwise(channels[:-1])
         )
+        self.convolutions.append(ThinConvTranspose2d(channels[-2], channels[-1]))
         initialise(self)
 
     def forward(self, code: Float[Tensor, "b inputs"]) -> Float[Tensor, "b c h w"]:
@@ -70,8 +72,8 @@ class ConvDecoder(nn.Module):
         features = features.unflatten(1, (WIDTHS[-1], *self.grid))
         features = features.contiguous(memory_format=torch.channels_last)
         for convolution in self.convolutions[:-1]:
-            features = functional.relu(convolution(features))
-        return self.convolutions[-1](features).to(self.entry.weight.dtype)
+            features = functional.relu_(convolution(features))
+        return self.convolutions[-1](features)
 
 
 def initialise(network: nn.Module) -> None:
