@@ -12,7 +12,7 @@ def test_the_thin_layer_is_the_transposed_convolution(channels: int) -> None:
     torch.manual_seed(0)
     layer = ThinConvTranspose2d(5, channels).double()
     x = torch.randn(3, 5, 6, 7, dtype=torch.float64, requires_grad=True)
-    weights = (x, layer.weight, layer.bias)
+    weights = [x, *layer.parameters()]
     plain = functional.conv_transpose2d(x, layer.weight, layer.bias, 2, 1)
     ours = layer(x)
     torch.testing.assert_close(ours, plain)
