@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -95,18 +97,35 @@ class OfficialArchive:
     """An archive in the official layout: the rendered pictures, but for two changed ones."""
 
     def __init__(self, table: ImageTable, folder: Path, kind: str) -> None:
-        images = np.unpackbits(np.array(table.bits), axis=1).reshape(-1, 64, 64)
-        images[100_000, 0, 0] ^= 1
-        images[737_279, 10, :3] ^= 1
-        self.changed = images[[100_000, 737_279]].copy()
+        bits = np.array(table.bits)
+        bits[100_000, 0] ^= 0b1000_0000
+        bits[737_279, 80] ^= 0b1110_0000
+        self.changed = np.unpackbits(bits[[100_000, 737_279]], axis=1).reshape(-1, 64, 64)
         self.path = folder / f"archive.{kind}"
+        # A part at a time: all images unpacked would be 3 GB.
+        parts = (np.unpackbits(p, axis=1).reshape(-1, 64, 64) for p in np.split(bits, 720))
         if kind == "npz":
-            np.savez_compressed(self.path, imgs=images, latents_classes=np.zeros((1, 6), np.int64))
+            self._write_npz(parts)
         else:
             with h5py.File(self.path, "w") as file:
-                file.create_dataset("imgs", data=images, chunks=(1024, 64, 64), compression="lzf")
-        algorithm = hashlib.sha1 if kind == "npz" else hashlib.sha256
-        self.hash = algorithm(self.path.read_bytes()).hexdigest()
+                shape, chunks = (737_280, 64, 64), (1024, 64, 64)
+                images = file.create_dataset(
+                    "imgs", shape, np.uint8, chunks=chunks, compression="lzf"
+                )
+                for number, part in enumerate(parts):
+                    images[number * 1024 : (number + 1) * 1024] = part
+        with self.path.open("rb") as file:
+            self.hash = hashlib.file_digest(file, "sha1" if kind == "npz" else "sha256").hexdigest()
+
+    def _write_npz(self, parts: Iterator[np.ndarray]) -> None:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (737_280, 64, 64)}
+        with zipfile.ZipFile(self.path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            with archive.open("imgs.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array_header_1_0(file, header)
+                for part in parts:
+                    file.write(part.tobytes())
+            with archive.open("latents_classes.npy", "w") as file:
+                np.save(file, np.zeros((1, 6), np.int64))
 
 
 @pytest.mark.parametrize("kind", ["npz", "hdf5"])

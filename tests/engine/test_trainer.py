@@ -254,12 +254,13 @@ def test_numbers_that_make_no_run_are_named(tiny_config: Make) -> None:
 
 def test_training_memory_stays_below_the_limit(tmp_path: Path) -> None:
     """1.5 GB for a run at batch 64 with its dataset, as the process's peak resident set."""
+    if not Path("/proc/self/status").exists():
+        pytest.skip("the peak of a process alone is read from Linux's /proc")
     script = (
-        "import resource, sys\n"
         "from unbraid.cli import main\n"
         f"main(['train', 'cascade-vae', '--steps', '4', '--stage-steps', '1', '--warmup-stages',"
         f" '1', '--threads', '1', '--out', {str(tmp_path / 'run')!r}])\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+        "print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
