@@ -1,7 +1,7 @@
 """Train the `quick` CascadeVAE with several seeds, score each, and write results/quick/.
 
-Run as `python -m benchmarks.quick --seeds 0 1 2`; a seed whose run is done is not trained again, and
-one that was stopped continues. `--table` only writes the table from the committed scores.
+Run as `python -m benchmarks.quick --seeds 0 1 2`. A run that is done is not trained again, one that
+was stopped continues. `--table` only writes the table from the committed scores.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from unbraid.engine.precision import computing_in
 from unbraid.engine.run import Config, Run
 from unbraid.engine.state import fresh_parts, parts_in
 
-BATCH = 256
+BATCH = 32
 
 
 class Trained(NamedTuple):
