@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 demo: .venv/.installed ## the main job: data, a quick CascadeVAE, its scores, its pictures
 	$(BIN)/unbraid data dsprites
 	$(BIN)/unbraid train cascade-vae --preset quick --out runs/demo --resume
-	$(BIN)/unbraid evaluate runs/demo --precision auto
+	$(BIN)/unbraid evaluate runs/demo
 	$(BIN)/unbraid traverse runs/demo
 
 test: .venv/.installed-dev ## the tests

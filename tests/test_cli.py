@@ -53,7 +53,7 @@ def test_the_whole_path(
     factors = table.factors.factors_of(np.arange(0, len(table), len(table) // 1024)[:1024])
     monkeypatch.setattr("unbraid.data.load", lambda name: few)
     monkeypatch.setattr(type(few.factors), "factors_of", lambda self, index: factors[index])
-    code, printed, _ = run(capsys, "evaluate", out, "--precision", "auto")
+    code, printed, _ = run(capsys, "evaluate", out)
     assert code == 0
     for protocol in (*metrics.factor_vae.PROTOCOLS, "one_to_one", "majority"):
         assert protocol in printed

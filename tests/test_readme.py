@@ -31,3 +31,12 @@ def test_every_command_shown_is_one() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"`?make (\w+)", readme):
         assert f"\n{target}:" in makefile
+
+
+def test_the_results_table_is_that_of_the_committed_scores() -> None:
+    from benchmarks.quick import table
+
+    committed = table(ROOT / "results" / "quick")
+    assert committed.count("\n| ") >= 4
+    assert (ROOT / "results" / "quick" / "table.md").read_text() == committed
+    assert committed in (ROOT / "README.md").read_text()

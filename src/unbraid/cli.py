@@ -146,9 +146,8 @@ def _add_evaluate(commands: Any) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the images that votes draw")
     parser.add_argument(
         "--precision",
-        choices=("fp32", "bf16", "auto"),
-        default="fp32",
-        help="of the encoding, default fp32",
+        choices=("fp32", "bf16"),
+        help="of the encoding, default the run's own",
     )
     parser.add_argument("--threads", type=int, help="CPU threads, default every core")
     parser.set_defaults(command=_evaluate)

@@ -15,13 +15,15 @@ from unbraid.metrics import classification, factor_vae
 
 
 def evaluate(
-    run: Run, table: ImageTable, *, seed: int = 0, precision: str = "fp32"
+    run: Run, table: ImageTable, *, seed: int = 0, precision: str | None = None
 ) -> dict[str, Any]:
     """Score a run's last checkpoint, write scores.json and return what it holds.
 
-    Every score has its protocol beside it; `seed` fixes which images each vote draws.
+    Every score has its protocol beside it; `seed` fixes which images each vote draws. The images
+    are encoded in `precision`, by default the one that the run was trained in.
     """
     trained = load_trained(run, table)
+    precision = precision or trained.config.precision
     codes = encode(trained, table, precision=precision)
     factors = table.factors.factors_of(np.arange(len(table)))
     scores: list[dict[str, Any]] = []
