@@ -50,4 +50,4 @@ def draw(path: Path, log: list[dict[str, Any]], title: str) -> None:
             color="crimson",
         )
     with written_atomically(path) as file:
-        figure.savefig(file, format="png", dpi=110)
+        figure.savefig(file, format="png", dpi=110, bbox_inches="tight")

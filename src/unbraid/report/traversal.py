@@ -90,12 +90,12 @@ def draw_png(path: Path, traversal: Traversal, title: str) -> None:
     pairs = np.stack([traversal.originals, traversal.reconstructions])[:, :columns]
     _block(axes[0], pairs, ["original", "reconstruction"], title)
     rows = [f"z{i + 1}   KL {nats:.2f}" for i, nats in enumerate(traversal.kl)]
-    ends = f"{traversal.values[0]:g} … {traversal.values[-1]:g}"
+    ends = f"{traversal.values[0]:g} to {traversal.values[-1]:g}"
     for number, (axis, block) in enumerate(zip(axes[1:], traversal.images, strict=True)):
         label = f"d = {_one_hot(number, k)}, " if traversal.discrete else ""
         _block(axis, block, rows, f"{label}each z from {ends}; KL in nats")
     with written_atomically(path) as file:
-        figure.savefig(file, format="png", dpi=110)
+        figure.savefig(file, format="png", dpi=110, bbox_inches="tight")
 
 
 def draw_gif(path: Path, traversal: Traversal) -> None:
