@@ -192,9 +192,18 @@ def _train(flags: argparse.Namespace) -> None:
         device=flags.device,
     )
     _use_threads(flags.threads)
-    train(config, load(config.data), flags.out, resume=flags.resume, device=flags.device)
     picture = run.path / "cascade.png"
-    cascade.draw(picture, run.read_log(), f"{flags.method.title}, {run.path.name}")
+
+    def draw() -> None:
+        if log := run.read_log():
+            cascade.draw(picture, log, f"{flags.method.title}, {run.path.name}")
+
+    try:
+        train(config, load(config.data), flags.out, resume=flags.resume, device=flags.device)
+    except KeyboardInterrupt:
+        draw()
+        raise
+    draw()
     print(f"run {run.path}: {config.budget.steps:,} steps done; the cascade is in {picture}")
 
 
