@@ -29,8 +29,10 @@ def run(seed: int, threads: int, runs: Path) -> None:
     train = ["train", "cascade-vae", "--preset", "quick", "--seed", str(seed), "--resume"]
     train += ["--threads", str(threads), "--out", str(out)]
     subprocess.run([*command, *train], check=True)
-    subprocess.run([*command, "evaluate", str(out), "--threads", str(threads)], check=True)
-    subprocess.run([*command, "traverse", str(out)], check=True)
+    if not (out / "scores.json").exists():
+        subprocess.run([*command, "evaluate", str(out), "--threads", str(threads)], check=True)
+    if not (out / "traversal.png").exists():
+        subprocess.run([*command, "traverse", str(out)], check=True)
     kept = RESULTS / f"seed-{seed}"
     kept.mkdir(parents=True, exist_ok=True)
     for name in ("config.toml", "log.jsonl", "scores.json", "traversal.png", "cascade.png"):
