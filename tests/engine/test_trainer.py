@@ -147,6 +147,7 @@ def test_an_occupied_directory_is_not_overwritten(
         ({"beta_low": 0.5}, "trained with beta_low=1.0, not 0.5; continue with --beta-low 1.0"),
         ({"seed": 1}, "trained with seed=0, not 1"),
         ({"precision": "bf16"}, "trained with precision=fp32, not bf16"),
+        ({"categories": 4, "steps": 20}, "trained with categories=3, not 4"),
     ],
 )
 def test_a_contradicting_config_is_named(
@@ -198,6 +199,25 @@ def test_a_loss_that_is_not_finite_stops_with_the_last_good_checkpoint(
     saved = read(run.checkpoint_file, config.identity())
     assert saved.step == 8
     assert all(t.isfinite().all() for t in saved.tensors.values())
+
+
+def test_weights_that_are_not_finite_never_replace_a_good_checkpoint(
+    tiny_config: Make, table: ImageTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gradient may overflow under a finite loss, in the very last step too."""
+    run = train(tiny_config(steps=11), table, tmp_path / "run")
+    before = run.checkpoint_file.read_bytes()
+    advance = State.advance
+
+    def poisoned(state: State, x: torch.Tensor) -> None:
+        advance(state, x)
+        with torch.no_grad():
+            next(state.parts["decoder"].parameters()).fill_(torch.inf)
+
+    monkeypatch.setattr(State, "advance", poisoned)
+    with pytest.raises(DivergedError, match=r"step 12: the weights of decoder.entry.weight became"):
+        train(tiny_config(steps=12), table, run.path, resume=True)
+    assert run.checkpoint_file.read_bytes() == before
 
 
 def test_an_output_directory_that_cannot_be_written_is_named(

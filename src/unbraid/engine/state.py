@@ -55,6 +55,12 @@ class State:
             self.sums[name] = self.sums.get(name, 0.0) + value.detach()
             self.counts[name] = self.counts.get(name, 0) + 1
 
+    def require_finite_weights(self) -> None:
+        """DivergedError if a weight is not finite: such a state is not worth keeping."""
+        bad = [n for n, w in self.parts.named_parameters() if not bool(w.isfinite().all())]
+        if bad:
+            raise DivergedError(self._diverged(self.step, f"the weights of {bad[0]}"))
+
     def means(self) -> dict[str, Any]:
         """Each reported term's mean since the last call, in alphabetical order."""
         means = {n: (self.sums[n] / self.counts[n]).tolist() for n in sorted(self.sums)}
@@ -94,9 +100,13 @@ class State:
         if bool(torch.isfinite(report["loss"])):
             return
         bad = [n for n, v in report.items() if n != "loss" and not bool(v.isfinite().all())]
-        raise DivergedError(
-            f"step {self.step}: {' and '.join(bad) or 'loss'} became NaN or infinite; the last"
-            " good checkpoint is kept; lower --learning-rate or use --precision fp32"
+        raise DivergedError(self._diverged(self.step, " and ".join(bad) or "loss"))
+
+    @staticmethod
+    def _diverged(step: int, what: str) -> str:
+        return (
+            f"step {step}: {what} became NaN or infinite; the last good checkpoint is kept;"
+            " lower --learning-rate or use --precision fp32"
         )
 
     def _fresh_optimisers(self) -> dict[str, torch.optim.Adam]:

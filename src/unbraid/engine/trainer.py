@@ -78,7 +78,8 @@ def _continue(run: Run, config: Config, state: State) -> None:
 
 def _flat(config: Config) -> dict[str, object]:
     table = config.as_table()
-    return {**table, **table.pop("budget"), **table.pop("hyperparameters")}
+    budget, hyperparameters = table.pop("budget"), table.pop("hyperparameters")
+    return {**table, **budget, **hyperparameters}
 
 
 def _loop(
@@ -91,6 +92,7 @@ def _loop(
 ) -> None:
     def save() -> None:
         log.flush()
+        state.require_finite_weights()
         checkpoint.save(run.checkpoint_file, state.checkpoint(), config.identity())
 
     log = Log(run, state.step, config.budget.steps)
