@@ -31,7 +31,7 @@ class Traversal:
 
     images: Float[np.ndarray, "k z columns h w"]
     values: Float[np.ndarray, " columns"]
-    kl: Float[np.ndarray, " z"]
+    kl: Float[np.ndarray, " z"] | None
     originals: Float[np.ndarray, "pairs h w"]
     reconstructions: Float[np.ndarray, "pairs h w"]
     discrete: bool
@@ -41,7 +41,7 @@ class Traversal:
 def traverse(
     trained: Trained, table: ImageTable, *, extent: float = 2.0, columns: int = 11, seed: int = 0
 ) -> Traversal:
-    """Move every dimension from −extent to +extent prior stds around one image's posterior mean.
+    """Move every dimension over ±extent prior stds (`Method.span`) around one posterior mean.
 
     The image, the reconstructed ones and the sample for the KL are drawn by `seed`. UserError if
     the range or the number of columns leaves nothing to move.
@@ -55,9 +55,7 @@ def traverse(
     rng = np.random.default_rng(seed)
     index = rng.choice(len(table), min(KL_IMAGES, len(table)), replace=False)
     codes = encode(trained, table, index=index, discrete=False)
-    kl = codes.kl()
-    assert kl is not None
-    values = np.linspace(-extent, extent, columns, dtype=np.float32)
+    values = np.linspace(*method.span(parts, extent), columns, dtype=np.float32)
     moved = np.broadcast_to(codes.mean[0], (method.continuous, columns, method.continuous)).copy()
     for z in range(method.continuous):
         moved[z, :, z] = values
@@ -73,7 +71,7 @@ def traverse(
     return Traversal(
         np.stack(blocks),
         values,
-        kl,
+        codes.kl(),
         table.images(pairs)[:, 0].astype(np.float32),
         reconstructed[:, 0].numpy(),
         bool(method.categories),
@@ -82,14 +80,14 @@ def traverse(
 
 def draw_png(path: Path, traversal: Traversal, title: str) -> None:
     """The whole figure: originals over reconstructions, then a block per category."""
-    k, z, columns, _, _ = traversal.images.shape
+    k, z, columns = traversal.images.shape[:3]
     ratios = [2, *[z] * k]
     size = (1.8 + 0.62 * columns, 0.9 + 0.62 * sum(ratios) + 0.35 * k)
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(k + 1, 1, height_ratios=ratios, squeeze=False)[:, 0]
     pairs = np.stack([traversal.originals, traversal.reconstructions])[:, :columns]
     _block(axes[0], pairs, ["original", "reconstruction"], title)
-    rows = [f"z{i + 1}   KL {nats:.2f}" for i, nats in enumerate(traversal.kl)]
+    rows = row_labels(traversal)
     ends = f"{traversal.values[0]:g} … {traversal.values[-1]:g}"
     for number, (axis, block) in enumerate(zip(axes[1:], traversal.images, strict=True)):
         label = f"d = {_one_hot(number, k)}, " if traversal.discrete else ""
@@ -107,9 +105,9 @@ def draw_gif(path: Path, traversal: Traversal) -> None:
         size = (left + k * (width + gap), top + z * (height + gap))
         frame = Image.new("L", size, 255)
         pen = ImageDraw.Draw(frame)
-        for row in range(z):
+        for row, label in enumerate(row_labels(traversal)):
             y = top + row * (height + gap)
-            pen.text((4, y + height // 2 - 6), f"z{row + 1} KL {traversal.kl[row]:.2f}", fill=0)
+            pen.text((4, y + height // 2 - 6), label, fill=0)
             for block in range(k):
                 pixels = (255 * traversal.images[block, row, c]).astype(np.uint8)
                 frame.paste(Image.fromarray(pixels), (left + block * (width + gap), y))
@@ -121,6 +119,14 @@ def draw_gif(path: Path, traversal: Traversal) -> None:
         frames[0].save(
             file, format="GIF", save_all=True, append_images=frames[1:], duration=120, loop=0
         )
+
+
+def row_labels(traversal: Traversal) -> list[str]:
+    """Each dimension's name and, where it has one, its mean KL in nats."""
+    names = [f"z{i + 1}" for i in range(traversal.images.shape[1])]
+    if traversal.kl is None:
+        return names
+    return [f"{name} KL {nats:.2f}" for name, nats in zip(names, traversal.kl, strict=True)]
 
 
 def _block(axis: Axes, images: np.ndarray, rows: list[str], title: str) -> None:
