@@ -105,7 +105,7 @@ class QLAE(Method):
 
     def span(self, parts: nn.ModuleDict, extent: float) -> tuple[float, float]:
         """The codebook's range: there is no prior std to go by."""
-        values_zv = parts["codebook"].values_zv
+        (values_zv,) = parts["codebook"].parameters()
         return values_zv.min().item(), values_zv.max().item()
 
     def decode(
