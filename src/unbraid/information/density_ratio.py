@@ -22,7 +22,7 @@ def permute_dims(
 
 def kl_by_density_ratio(
     p_nz: Float[Tensor, "n z"],
-    q_nz: Float[Tensor, "n z"],
+    q_nz: Float[Tensor, "_ z"],
     *,
     steps: int = 1_000,
     width: int = 64,

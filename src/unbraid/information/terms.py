@@ -94,7 +94,7 @@ def decompose(
         ),
         (mean_s(log_q_given_x_snz) - qi_nz).mean(dim=0),
         prefix_nz.mean(dim=0),
-        per_image.std(dim=1) / len(mean_nz) ** 0.5,
+        _standard_errors(per_image),
     )
 
 
@@ -133,6 +133,14 @@ def decompose_by_batches(
     means = torch.cat(rows).mean(dim=0)
     kl = kl_per_dimension(mean_nz, std_nz).sum().item()
     return Terms(means[0].item(), means[1].item(), means[2:], kl)
+
+
+def _standard_errors(per_image: Float[Tensor, "4 n"]) -> Float[Tensor, "4"]:
+    """NaN for one image: it has no spread."""
+    n = per_image.shape[1]
+    if n == 1:
+        return torch.full_like(per_image[:, 0], torch.nan)
+    return per_image.std(dim=1) / n**0.5
 
 
 def _require_positive(std_nz: Tensor) -> None:
