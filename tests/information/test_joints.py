@@ -89,7 +89,7 @@ def test_proposition_2_needs_the_factorised_posterior(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_terms_of_a_discrete_world_sum_to_the_regulariser(seed: int) -> None:
     joint = factorised_posterior(seed, 4, 3, 5)
-    prior = [torch.full((n,), 1 / n).double() for n in (3, 5)]
+    prior = [torch.full((n,), 1 / n, dtype=torch.float64) for n in (3, 5)]
     found = information.table_terms(joint, prior)
     assert abs(found.residual) < 1e-14
     p_x = joint.sum(dim=(1, 2))
@@ -105,7 +105,7 @@ def test_values_known_by_heart() -> None:
     assert information.entropy(coin) == pytest.approx(math.log(2))
     assert information.mutual_information(coin, [0], [1]) == pytest.approx(math.log(2))
     assert information.total_correlation(coin, [0]) == 0
-    fair = torch.full((2, 3), 1 / 6).double()
+    fair = torch.full((2, 3), 1 / 6, dtype=torch.float64)
     assert information.total_correlation(fair, [0, 1]) == pytest.approx(0, abs=1e-15)
     parity = torch.zeros(2, 2, 2).double()  # pairwise independent, jointly not
     for a, b in ((0, 0), (0, 1), (1, 0), (1, 1)):
@@ -142,7 +142,7 @@ def test_propositions_on_gaussians(seed: int) -> None:
 def test_a_gaussian_pair_by_its_correlation() -> None:
     """I = −½ ln(1 − ρ²), whatever the variances."""
     for rho in (0.0, 0.5, 0.99):
-        covariance = torch.tensor([[4.0, 2 * rho], [2 * rho, 1.0]]).double()
+        covariance = torch.tensor([[4.0, 2 * rho], [2 * rho, 1.0]], dtype=torch.float64)
         expected = -math.log(1 - rho**2) / 2
         found = information.gaussian_mutual_information(covariance, [0], [1])
         assert found == pytest.approx(expected, abs=1e-12)

@@ -26,7 +26,8 @@ class Traversal:
     """Decoded pictures: one dimension moved at a time, in a block per category.
 
     `images` is (k, z, columns, h, w) in [0, 1]; `values` the positions of the moved dimension;
-    `originals` and `reconstructions` are (pairs, h, w).
+    `originals` and `reconstructions` are (pairs, h, w); the first of them, of category `category`,
+    is the image around which z moves. `kl` is None for a code that is not random.
     """
 
     images: Float[np.ndarray, "k z columns h w"]
@@ -35,6 +36,7 @@ class Traversal:
     originals: Float[np.ndarray, "pairs h w"]
     reconstructions: Float[np.ndarray, "pairs h w"]
     discrete: bool
+    category: int
 
 
 @torch.no_grad()
@@ -67,7 +69,8 @@ def traverse(
     pairs = index[:PAIRS]
     x = torch.from_numpy(table.images(pairs)).float()
     mean = torch.from_numpy(codes.mean[:PAIRS])
-    reconstructed = method.decode(parts, mean, method.categorise(parts, x, mean))
+    category = method.categorise(parts, x, mean)
+    reconstructed = method.decode(parts, mean, category)
     return Traversal(
         np.stack(blocks),
         values,
@@ -75,6 +78,7 @@ def traverse(
         table.images(pairs)[:, 0].astype(np.float32),
         reconstructed[:, 0].numpy(),
         bool(method.categories),
+        int(category[0]),
     )
 
 
@@ -86,12 +90,12 @@ def draw_png(path: Path, traversal: Traversal, title: str) -> None:
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(k + 1, 1, height_ratios=ratios, squeeze=False)[:, 0]
     pairs = np.stack([traversal.originals, traversal.reconstructions])[:, :columns]
-    _block(axes[0], pairs, ["original", "reconstruction"], title)
+    draw_block(axes[0], pairs, ["original", "reconstruction"], title)
     rows = row_labels(traversal)
     ends = f"{traversal.values[0]:g} … {traversal.values[-1]:g}"
     for number, (axis, block) in enumerate(zip(axes[1:], traversal.images, strict=True)):
         label = f"d = {_one_hot(number, k)}, " if traversal.discrete else ""
-        _block(axis, block, rows, f"{label}each z from {ends}; KL in nats")
+        draw_block(axis, block, rows, f"{label}each z from {ends}; KL in nats")
     with written_atomically(path) as file:
         figure.savefig(file, format="png", dpi=110)
 
@@ -129,7 +133,7 @@ def row_labels(traversal: Traversal) -> list[str]:
     return [f"{name} KL {nats:.2f}" for name, nats in zip(names, traversal.kl, strict=True)]
 
 
-def _block(axis: Axes, images: np.ndarray, rows: list[str], title: str) -> None:
+def draw_block(axis: Axes, images: np.ndarray, rows: list[str], title: str) -> None:
     """Images (rows, columns, h, w) as one tiled picture with a label a row."""
     padded = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=0.5)
     r, c, h, w = padded.shape
