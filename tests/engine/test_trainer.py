@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,8 @@ from unbraid.engine.checkpoint import read
 from unbraid.engine.state import DivergedError, State
 from unbraid.errors import UserError
 from unbraid.methods import METHODS, find
+from unbraid.methods.factor_vae import FactorVAE
+from unbraid.methods.qlae import QLAE
 
 Make = Callable[..., Config]
 
@@ -299,8 +302,8 @@ def test_each_group_moves_by_its_own_loss_alone(table: ImageTable) -> None:
     """The discriminator's rate does not touch the VAE, nor the VAE's the discriminator."""
     x = torch.from_numpy(table.images(np.arange(0, 8000, 1000))).float()
 
-    def after(**hyperparameters: float) -> State:
-        method = find("factor-vae")(discriminator_width=8, **hyperparameters)
+    def after(**hyperparameters: Any) -> State:
+        method = FactorVAE(discriminator_width=8, **hyperparameters)
         state = State(
             Config(method, "dsprites", Budget(1, 4), 0, "fp32"), table.shape, torch.device("cpu")
         )
@@ -328,7 +331,7 @@ def test_weights_decay_apart_from_the_loss_and_biases_do_not(table: ImageTable) 
     x = torch.from_numpy(table.images(np.arange(4))).float()
     after = {}
     for decay in (0.0, 0.5):
-        method = find("qlae")(weight_decay=decay, learning_rate=1e-2)
+        method = QLAE(weight_decay=decay, learning_rate=1e-2)
         config = Config(method, "dsprites", Budget(1, 4), 0, "fp32")
         state = State(config, table.shape, torch.device("cpu"))
         before = {n: w.detach().clone() for n, w in state.parts.named_parameters()}
@@ -347,7 +350,7 @@ def test_a_batch_of_1_is_refused_where_images_are_compared(name: str) -> None:
 
 
 def test_a_discriminator_that_diverged_stops_the_run(table: ImageTable) -> None:
-    method = find("factor-vae")(discriminator_width=8, gamma=0.0)
+    method = FactorVAE(discriminator_width=8, gamma=0.0)
     config = Config(method, "dsprites", Budget(1, 4), 0, "fp32")
     state = State(config, table.shape, torch.device("cpu"))
     with torch.no_grad():

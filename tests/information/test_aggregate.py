@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy import special, stats
+from scipy import stats
 from torch import Tensor
 
 from unbraid import information
@@ -26,9 +26,9 @@ def test_the_aggregate_is_the_mixture(monkeypatch: pytest.MonkeyPatch) -> None:
     z = torch.randn(7, 3, generator=torch.Generator().manual_seed(1)).double()
     pdf = stats.norm.logpdf(z.numpy()[:, None], mean.numpy(), std.numpy())
     single, prefix = information.log_aggregate(z, mean, std)
-    np.testing.assert_allclose(single, special.logsumexp(pdf, axis=1) - math.log(5), rtol=1e-12)
+    np.testing.assert_allclose(single, np.logaddexp.reduce(pdf, axis=1) - math.log(5), rtol=1e-12)
     for i in range(3):
-        expected = special.logsumexp(pdf[..., : i + 1].sum(axis=2), axis=1) - math.log(5)
+        expected = np.logaddexp.reduce(pdf[..., : i + 1].sum(axis=2), axis=1) - math.log(5)
         np.testing.assert_allclose(prefix[:, i], expected, rtol=1e-12)
     monkeypatch.setattr(aggregate, "CHUNK", 1)  # one sample at a time
     for one, other in zip(information.log_aggregate(z, mean, std), (single, prefix), strict=True):

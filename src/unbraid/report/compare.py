@@ -118,7 +118,7 @@ def _rows(
     names = row_labels(traversal)
     rows, labels = [], []
     for pair in pairs:
-        z = pair[side]
+        z = pair.right if side else pair.left
         if z is None:
             rows.append(np.full_like(images[0], 0.5))
             labels.append("—")

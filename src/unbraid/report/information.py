@@ -1,4 +1,4 @@
-"""The information terms of a run: what its code holds of a sample of images, and how it is spread."""
+"""The information terms of a run: what its code holds of images, and how it is spread."""
 
 from __future__ import annotations
 
