@@ -50,8 +50,8 @@ def sample_relaxed_categorical(
 ) -> Float[Tensor, "b k"]:
     """softmax((logits + Gumbel) / temperature), the Gumbel from standard normal `noise`.
 
-    The relaxed one-hot sample of Jang et al. 2017 and Maddison et al. 2017, Eq. 1; at temperature
-    0 it is a one-hot sample of softmax(logits). Needs temperature > 0.
+    The relaxed one-hot sample of Jang et al. 2017 and Maddison et al. 2017; towards temperature 0
+    it becomes a one-hot sample of softmax(logits). Needs temperature > 0.
     """
     return ((logits + gumbel(noise)) / temperature).softmax(dim=1)
 

@@ -72,8 +72,9 @@ def test_a_batch_that_is_the_dataset_is_exact() -> None:
     torch.testing.assert_close(log_q, prefix[:, -1] - math.log(6))
 
 
-def test_weighted_estimates_have_the_bias_they_state() -> None:
-    """Over all batches drawn with replacement: (q(z_a|x_a) + (b − 1) q(z_a)) / (N b)."""
+@pytest.mark.parametrize("stratified", [False, True])
+def test_estimates_with_replacement_have_the_bias_they_state(stratified: bool) -> None:
+    """Weighted (q(z_a|x_a) + (b − 1) q(z_a)) / (N b), stratified q + (q(z_a|x_a) − q) / N."""
     n, batch = 4, 3
     mean, std = posteriors(n, 2)
     z = mean + 0.5 * std
@@ -83,9 +84,10 @@ def test_weighted_estimates_have_the_bias_they_state() -> None:
         for chosen in itertools.product(range(n), repeat=batch - 1):
             order = [a, *chosen]
             table = information.pairwise_log_density(z[order], mean[order], std[order])
-            found.append(information.log_minibatch(table, n, stratified=False)[1][0].exp())
+            found.append(information.log_minibatch(table, n, stratified=stratified)[1][0].exp())
         own = stats.norm.pdf(z[a], mean[a], std[a]).prod()
-        expected = (own + (batch - 1) * prefix[a, -1].exp().item()) / (n * batch)
+        q = prefix[a, -1].exp().item()
+        expected = q + (own - q) / n if stratified else (own + (batch - 1) * q) / (n * batch)
         assert torch.stack(found).mean().item() == pytest.approx(expected, rel=1e-12)
 
 

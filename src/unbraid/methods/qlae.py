@@ -19,7 +19,7 @@ from unbraid.nets import Codebook
 class QLAE(Method):
     """Minimises −ln p(x|z) + λ_q mean_z (sg c − z)² + λ_c mean_z (c − sg z)², sg: no gradient.
 
-    Hsu et al. 2023, Eq. 3 to 6. c is the encoder's word, z the nearest value of each dimension's
+    Hsu et al. 2023, §3. c is the encoder's word, z the nearest value of each dimension's
     codebook; the decoder's gradient passes z straight to c. The encoder's and the decoder's
     weights decay strongly (AdamW), the codebook's values do not. The code is not random: as a
     variable that is uniform over its V values a priori, each dimension's KL is ln V whatever the
