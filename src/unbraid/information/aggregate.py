@@ -50,8 +50,9 @@ def log_weights(
     Chen et al. 2018, App. C. Weighted: w = 1/(N·b) for all. Its expectation is
     (q(z_a|x_a) + (b − 1) q(z_a)) / (N·b): too low, by about a factor N. Stratified: 1/N for image
     a itself and (N − 1)/(N·(b − 1)) for each other; its expectation is q(z_a) for images drawn
-    without replacement, and q(z_a) + (q(z_a|x_a) − q(z_a))/N with it. The logarithm of either is lower in expectation than the logarithm of its
-    expectation (Jensen). UserError for a batch of 1 or larger than the dataset.
+    without replacement, and q(z_a) + (q(z_a|x_a) − q(z_a))/N with it. The logarithm of either is
+    lower in expectation than the logarithm of its expectation (Jensen). UserError for a batch of
+    1 or larger than the dataset.
     """
     if batch < 2 or batch > dataset_size:
         raise UserError(
