@@ -83,6 +83,7 @@ def plain_pytorch(x: torch.Tensor) -> Callable[[], None]:
 def ours(name: str, step: int, precision: str, x: torch.Tensor) -> Callable[[], None]:
     """One step of a method at some step of its schedule, as the engine takes it."""
     config = Config(find(name)(), "dsprites", Budget(300_000, len(x)), 0, precision)
+    x = x.repeat(config.method.batches, 1, 1, 1)
     channels, height, width = x.shape[1:]
     state = State(config, (channels, height, width), torch.device("cpu"))
 

@@ -77,6 +77,18 @@ def tiny_run(
     return train(tiny_config(), table, tmp_path_factory.mktemp("runs") / "tiny")
 
 
+@pytest.fixture(scope="session")
+def tiny_runs(
+    tiny_run: Run, table: ImageTable, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Run]:
+    """Finished runs of methods whose codes differ in kind."""
+    runs = {"cascade-vae": tiny_run}
+    for name in ("vae", "joint-vae", "qlae"):
+        config = Config(find(name)(continuous=4), "dsprites", Budget(3, 4), 0, "fp32")
+        runs[name] = train(config, table, tmp_path_factory.mktemp("runs") / name)
+    return runs
+
+
 @pytest.fixture
 def grid() -> np.ndarray:
     """Factors of every item of a small grid of 3·4·5 values, 40 items each."""

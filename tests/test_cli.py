@@ -99,6 +99,15 @@ def test_the_whole_path(
         (("train", "vae", "--preset", "best", "--out", "x"), "invalid choice: 'best'"),
         (("evaluate", "nowhere"), "nowhere: it holds no config.toml, so it is no run"),
         (("traverse", "nowhere"), "nowhere: it holds no config.toml, so it is no run"),
+        (("information", "nowhere"), "nowhere: it holds no config.toml, so it is no run"),
+        (("compare", "nowhere", "x"), "nowhere: it holds no config.toml, so it is no run"),
+        (("train", "factor-vae", "--gamma", "-1", "--out", "x"), "gamma=-1.0: a weight is not"),
+        (("train", "factor-vae", "--batch", "1", "--out", "x"), "batch=1: FactorVAE compares the"),
+        (
+            ("train", "joint-vae", "--capacity-discrete", "2", "--out", "x"),
+            "holds 0 to ln K=1.0986",
+        ),
+        (("train", "qlae", "--values", "5000", "--out", "x"), "values=5000: a codebook of 2 to"),
         (("data", "dsprites", "--official", "nowhere.npz"), "nowhere.npz: cannot be read"),
     ],
 )
@@ -163,6 +172,27 @@ def test_a_run_killed_before_its_first_checkpoint_starts_again(
     code, _, _ = run(capsys, "train", "cascade-vae", "--resume", "--out", str(copy.path))
     assert code == 0
     assert copy.checkpoint_file.read_bytes() == tiny_run.checkpoint_file.read_bytes()
+
+
+def test_information_and_compare(
+    tiny_runs: dict[str, Run], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    vae = tmp_path / "vae"
+    shutil.copytree(tiny_runs["vae"].path, vae)
+    code, printed, _ = run(capsys, "information", str(vae), "--images", "128")
+    assert code == 0
+    assert "I(x;z), at most ln 128 = 4.85" in printed
+    assert json.loads((vae / "information.json").read_text())["images"] == 128
+    code, _, complaint = run(capsys, "information", str(vae), "--images", "3")
+    assert code == 2
+    assert "images=3: they make batches of 64" in complaint
+    other = str(tiny_runs["joint-vae"].path)
+    code, printed, _ = run(capsys, "compare", str(vae), other, "--columns", "3")
+    assert code == 0
+    assert (vae / "compare.png").exists()
+    elsewhere = str(tmp_path / "c.png")
+    code, printed, _ = run(capsys, "compare", str(vae), other, "--columns", "3", "--out", elsewhere)
+    assert printed == f"written to {elsewhere}\n"
 
 
 def test_another_method_does_not_continue_a_run(

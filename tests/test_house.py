@@ -18,6 +18,7 @@ ORDER = [
     "codes",
     "data",
     "latents",
+    "information",
     "schedules",
     "assignment",
     "nets",

@@ -49,3 +49,44 @@ def test_bernoulli_nats_stay_finite_at_extreme_logits() -> None:
     x = torch.zeros(1, 1, 1, 1)
     assert latents.bernoulli_nats(torch.full_like(x, 1e4), x).item() == 1e4
     assert latents.bernoulli_nats(torch.full_like(x, -1e4), x).item() == 0.0
+
+
+def test_log_normal_is_scipys() -> None:
+    rng = np.random.default_rng(0)
+    z, mean, std = rng.normal(size=(3, 5, 2))
+    std = np.exp(std)
+    found = latents.log_normal(*(torch.from_numpy(a) for a in (z, mean, std)))
+    np.testing.assert_allclose(found.numpy(), stats.norm.logpdf(z, mean, std), rtol=1e-12)
+
+
+def test_gumbel_noise_is_gumbel() -> None:
+    noise = torch.randn(100_000, generator=torch.Generator().manual_seed(0))
+    assert stats.kstest(latents.gumbel(noise).numpy(), stats.gumbel_r.cdf).pvalue > 0.01
+    # The median of a normal is the median of a Gumbel, −ln ln 2.
+    middle = latents.gumbel(torch.zeros(1, dtype=torch.float64)).item()
+    assert abs(middle + np.log(np.log(2))) < 1e-12
+    # float32 normals reach 5.5 once in 50 million: there Φ itself rounds to 1.
+    assert latents.gumbel(torch.tensor([-12.0, 6.0, 12.0])).isfinite().all()
+
+
+def test_relaxed_categories_are_near_one_hot_and_as_frequent_as_they_should() -> None:
+    """Gumbel-max: the largest entry is k with probability softmax(logits)_k."""
+    p = torch.tensor([0.5, 0.3, 0.2])
+    noise = torch.randn(100_000, 3, generator=torch.Generator().manual_seed(0))
+    logits = p.log().expand(100_000, 3)
+    for temperature in (0.67, 0.01):
+        d = latents.sample_relaxed_categorical(logits, temperature, noise)
+        np.testing.assert_allclose(d.sum(dim=1).numpy(), 1, rtol=1e-5)
+        share = torch.bincount(d.argmax(dim=1), minlength=3) / 100_000
+        assert (share - p).abs().max() < 4 * 0.5 / 100_000**0.5
+    assert (d.max(dim=1).values > 0.9).float().mean() > 0.95
+
+
+def test_categorical_kl_is_ln_k_less_the_entropy() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(7, 4))
+    q = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    found = latents.kl_from_uniform(torch.from_numpy(logits))
+    np.testing.assert_allclose(found.numpy(), np.log(4) - stats.entropy(q, axis=1), rtol=1e-12)
+    ends = latents.kl_from_uniform(torch.tensor([[0.0, 0.0, 0.0], [200.0, 0.0, 0.0]]))
+    np.testing.assert_allclose(ends.numpy(), [0, np.log(3)], atol=1e-6)

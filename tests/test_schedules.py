@@ -49,3 +49,10 @@ def test_adam_restarts_only_when_a_dimension_opens() -> None:
     assert restarts == [20_000, 40_000, 60_000, 100_000, 120_000]
     assert not any(method.restarts(s) for s in (1, 19_999, 20_001))
     assert not CascadeVAE(continuous=6).restarts(20_000)
+
+
+@pytest.mark.parametrize(
+    ("step", "nats"), [(0, 0.0), (1, 40 / 300_000), (150_000, 20.0), (300_000, 40.0), (10**6, 40.0)]
+)
+def test_a_capacity_rises_and_stays(step: int, nats: float) -> None:
+    assert schedules.capacity(step, 300_000, 40.0) == pytest.approx(nats)

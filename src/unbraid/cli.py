@@ -58,6 +58,8 @@ def _parser() -> Parser:
     _add_train(commands)
     _add_evaluate(commands)
     _add_traverse(commands)
+    _add_information(commands)
+    _add_compare(commands)
     return parser
 
 
@@ -166,6 +168,43 @@ def _add_traverse(commands: Any) -> None:
     parser.set_defaults(command=_traverse)
 
 
+def _add_information(commands: Any) -> None:
+    parser = commands.add_parser(
+        "information",
+        help="what a code holds, and how it is spread",
+        description="Split a run's KL into I(x;z) + TC(z) + Σ KL(q(z_i) ‖ p(z_i)), in nats per"
+        " image; print the terms with their residual and write information.json.",
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
+    parser.add_argument(
+        "--images",
+        type=int,
+        default=10_000,
+        help="that stand for the dataset, default 10000; the time grows with their square",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the images drawn, default 0")
+    parser.add_argument("--threads", type=int, help="CPU threads, default every core")
+    parser.set_defaults(command=_information)
+
+
+def _add_compare(commands: Any) -> None:
+    parser = commands.add_parser(
+        "compare",
+        help="draw two runs side by side",
+        description="Draw the traversals of two runs of one dataset side by side, for the same"
+        " images and with matching dimensions in a row.",
+    )
+    parser.add_argument("left", type=Path, metavar="RUN", help="a run directory")
+    parser.add_argument("right", type=Path, metavar="RUN", help="another one")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="the picture, default compare.png in the first run"
+    )
+    parser.add_argument("--extent", type=float, default=2.0, help="in prior stds, default 2")
+    parser.add_argument("--columns", type=int, default=11, help="pictures a row, default 11")
+    parser.add_argument("--seed", type=int, default=0, help="of the images shown, default 0")
+    parser.set_defaults(command=_compare)
+
+
 def _data_dsprites(flags: argparse.Namespace) -> None:
     from unbraid.data import dsprites
 
@@ -235,6 +274,37 @@ def _traverse(flags: argparse.Namespace) -> None:
     traversal.draw_png(run.path / "traversal.png", drawn, title)
     traversal.draw_gif(run.path / "traversal.gif", drawn)
     print(f"written to {run.path / 'traversal.png'} and {run.path / 'traversal.gif'}")
+
+
+def _information(flags: argparse.Namespace) -> None:
+    from unbraid.data import load
+    from unbraid.engine import Run
+    from unbraid.report import information
+
+    run = Run(flags.run)
+    _use_threads(flags.threads)
+    table = load(run.read_config().data)
+    print(
+        information.as_text(information.measure(run, table, images=flags.images, seed=flags.seed))
+    )
+    print(f"written to {run.path / 'information.json'}")
+
+
+def _compare(flags: argparse.Namespace) -> None:
+    from unbraid.data import load
+    from unbraid.engine import Run
+    from unbraid.engine.encode import load_trained
+    from unbraid.report import compare
+
+    runs = [Run(path) for path in (flags.left, flags.right)]
+    tables = [load(run.read_config().data) for run in runs]
+    left, right = [load_trained(run, t) for run, t in zip(runs, tables, strict=True)]
+    compared = compare.compare(
+        left, right, tables[0], extent=flags.extent, columns=flags.columns, seed=flags.seed
+    )
+    out = flags.out or runs[0].path / "compare.png"
+    compare.draw(out, compared)
+    print(f"written to {out}")
 
 
 def _use_threads(threads: int | None) -> None:

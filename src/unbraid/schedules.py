@@ -25,3 +25,8 @@ def opened_joint(step: int, stage_steps: int, warmup_stages: int) -> int:
     """
     stage = step // stage_steps
     return stage + 1 if stage < warmup_stages else stage
+
+
+def capacity(step: int, steps: int, final: float) -> float:
+    """A capacity that rises in a straight line from 0 to `final` over `steps`, and stays there."""
+    return final * min(step / steps, 1.0)

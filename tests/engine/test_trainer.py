@@ -1,5 +1,6 @@
 """Training: same bits however it was stopped, nothing lost, contradictions named."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -8,18 +9,22 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import tomli_w
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from unbraid.data.images import ImageTable
-from unbraid.engine import Config, Run, train
+from unbraid.engine import Budget, Config, Run, train
 from unbraid.engine.checkpoint import read
 from unbraid.engine.state import DivergedError, State
 from unbraid.errors import UserError
-from unbraid.methods import find
+from unbraid.methods import METHODS, find
+from unbraid.methods.factor_vae import FactorVAE
+from unbraid.methods.qlae import QLAE
 
 Make = Callable[..., Config]
 
@@ -288,13 +293,87 @@ def test_training_memory_stays_below_the_limit(tmp_path: Path) -> None:
     assert int(done.stdout.splitlines()[-1]) * 1024 < 1.5e9
 
 
-def test_every_method_trains_and_resumes(table: ImageTable, tmp_path: Path) -> None:
-    from unbraid.engine import Budget
-    from unbraid.methods import METHODS
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_resumes_to_the_same_bits(
+    name: str, table: ImageTable, tmp_path: Path
+) -> None:
+    """Weights, Adam's moments and, in a directory that was stopped, nothing else."""
+    narrow = {"discriminator_width": 32}
+    fields = {field.name for field in dataclasses.fields(METHODS[name])}
+    method = METHODS[name](**{k: v for k, v in narrow.items() if k in fields})
 
-    for name in METHODS:
-        config = Config(find(name)(), "dsprites", Budget(2, 2), 0, "fp32")
-        train(config, table, tmp_path / name)
-        longer = Config(find(name)(), "dsprites", Budget(3, 2), 0, "fp32")
-        run = train(longer, table, tmp_path / name, resume=True)
-        assert run.read_log()[-1]["step"] == 3
+    def config(steps: int) -> Config:
+        return Config(method, "dsprites", Budget(steps, 4), 0, "fp32")
+
+    whole = train(config(4), table, tmp_path / "whole")
+    train(config(2), table, tmp_path / "stopped")
+    run = train(config(4), table, tmp_path / "stopped", resume=True)
+    assert run.read_log()[-1]["step"] == 4
+    a, b = (read(r.checkpoint_file, r.read_config().identity()) for r in (whole, run))
+    kept = [name for name in a.tensors if name.startswith(("parts.", "adam."))]
+    assert {n for n in b.tensors if n.startswith(("parts.", "adam."))} == set(kept)
+    assert all(torch.equal(a.tensors[n], b.tensors[n]) for n in kept)
+    for group, settings in method.groups().items():
+        for part in settings.parts:
+            assert any(n.startswith(f"adam.{group}.exp_avg.{part}.") for n in kept), part
+
+
+def test_each_group_moves_by_its_own_loss_alone(table: ImageTable) -> None:
+    """The discriminator's rate does not touch the VAE, nor the VAE's the discriminator."""
+    x = torch.from_numpy(table.images(np.arange(0, 8000, 1000))).float()
+
+    def after(**hyperparameters: Any) -> State:
+        method = FactorVAE(discriminator_width=8, **hyperparameters)
+        state = State(
+            Config(method, "dsprites", Budget(1, 4), 0, "fp32"), table.shape, torch.device("cpu")
+        )
+        state.advance(x)
+        return state
+
+    def weights(state: State, *parts: str) -> list[torch.Tensor]:
+        return [w for part in parts for w in state.parts[part].parameters()]
+
+    def same(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
+        return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+    plain, faster, heavier = after(), after(discriminator_rate=0.1), after(gamma=70.0)
+    vae = ("encoder", "decoder")
+    assert same(weights(plain, *vae), weights(faster, *vae))
+    assert not same(weights(plain, "discriminator"), weights(faster, "discriminator"))
+    assert same(weights(plain, "discriminator"), weights(heavier, "discriminator"))
+    assert not same(weights(plain, "encoder"), weights(heavier, "encoder"))
+    assert plain.optimisers["discriminator"].defaults["betas"] == (0.5, 0.9)
+    assert plain.optimisers["vae"].defaults["betas"] == (0.9, 0.999)
+
+
+def test_weights_decay_apart_from_the_loss_and_biases_do_not(table: ImageTable) -> None:
+    """With no gradient but decay, w becomes (1 − rate · decay) w: AdamW."""
+    x = torch.from_numpy(table.images(np.arange(4))).float()
+    after = {}
+    for decay in (0.0, 0.5):
+        method = QLAE(weight_decay=decay, learning_rate=1e-2)
+        config = Config(method, "dsprites", Budget(1, 4), 0, "fp32")
+        state = State(config, table.shape, torch.device("cpu"))
+        before = {n: w.detach().clone() for n, w in state.parts.named_parameters()}
+        state.advance(x)
+        after[decay] = {n: w.detach() for n, w in state.parts.named_parameters()}
+    for name, weight in before.items():
+        decays = weight.ndim > 1 and not name.startswith("codebook")
+        expected = after[0.0][name] - (1e-2 * 0.5 * weight if decays else 0)
+        torch.testing.assert_close(after[0.5][name], expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["factor-vae", "beta-tcvae", "dip-vae-i", "dip-vae-ii"])
+def test_a_batch_of_1_is_refused_where_images_are_compared(name: str) -> None:
+    with pytest.raises(UserError, match=r"batch=1: .*compares the images of a batch; give --bat"):
+        Config(find(name)(), "dsprites", Budget(1, 1), 0, "fp32")
+
+
+def test_a_discriminator_that_diverged_stops_the_run(table: ImageTable) -> None:
+    method = FactorVAE(discriminator_width=8, gamma=0.0)
+    config = Config(method, "dsprites", Budget(1, 4), 0, "fp32")
+    state = State(config, table.shape, torch.device("cpu"))
+    with torch.no_grad():
+        next(state.parts["discriminator"].parameters()).fill_(torch.inf)
+    with pytest.raises(DivergedError, match="tc and discriminator became NaN or infinite"):
+        state.advance(torch.zeros(8, 1, 64, 64))

@@ -47,13 +47,13 @@ def encode(
 ) -> Codes:
     """The codes of all images, or of those at `index`; without the discrete part if not `discrete`.
 
-    A discrete code is the category that reconstructs the image best from the posterior mean.
+    A discrete code is the method's word (`categorise`); a code that is not random has no std.
     """
     method, parts = trained.config.method, trained.parts
     index = np.arange(len(table)) if index is None else index
     device = next(parts.parameters()).device
     mean = np.empty((len(index), method.continuous), np.float32)
-    std = np.empty_like(mean)
+    std: np.ndarray | None = np.empty_like(mean)
     category = np.empty(len(index), np.int64) if discrete and method.categories else None
     with (
         tqdm(total=len(index), desc="encoding", unit="image", unit_scale=True) as bar,
@@ -62,8 +62,12 @@ def encode(
         for start in range(0, len(index), BATCH):
             part = slice(start, start + BATCH)
             x = torch.from_numpy(table.images(index[part])).to(device).float()
-            mean_bz, std_bz = parts["encoder"](x)
-            mean[part], std[part] = mean_bz.cpu().numpy(), std_bz.cpu().numpy()
+            mean_bz, std_bz = method.posterior(parts, x)
+            mean[part] = mean_bz.cpu().numpy()
+            if std is None or std_bz is None:
+                std = None
+            else:
+                std[part] = std_bz.cpu().numpy()
             if category is not None:
                 category[part] = method.categorise(parts, x, mean_bz).cpu().numpy()
             bar.update(len(x))

@@ -44,6 +44,12 @@ class Config:
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
             raise UserError(f"seed={self.seed}: a seed is 0 to 4294967295; give --seed in there")
+        least = self.method.smallest_batch
+        if self.budget.batch < least:
+            raise UserError(
+                f"batch={self.budget.batch}: {self.method.title} compares the images of a batch;"
+                f" give --batch {least} or more"
+            )
 
     def as_table(self) -> dict[str, Any]:
         """The configuration as it stands in config.toml."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from unbraid.engine.checkpoint import Checkpoint
 from unbraid.engine.precision import computing_in
 from unbraid.engine.run import Config
 from unbraid.errors import UserError
+from unbraid.methods import Group, Losses
 
 
 class DivergedError(UserError):
@@ -40,7 +40,7 @@ class State:
         drawn = {name: n.to(self.device) for name, n in drawn.items()}
         with computing_in(self.config.precision, self.device):
             losses = method.losses(self.parts, x, drawn, self.step)
-        self._check(losses.report)
+        self._check(losses)
         for optimiser in self.optimisers.values():
             optimiser.zero_grad(set_to_none=True)
         for group, loss in losses.minimise.items():
@@ -96,10 +96,10 @@ class State:
                 state = self.optimisers[group].state[self._named_parameters(group)[parameter]]
                 state[key] = tensor.to(self.device)
 
-    def _check(self, report: Mapping[str, Tensor]) -> None:
-        if bool(torch.isfinite(report["loss"])):
+    def _check(self, losses: Losses) -> None:
+        if all(bool(torch.isfinite(loss)) for loss in losses.minimise.values()):
             return
-        bad = [n for n, v in report.items() if n != "loss" and not bool(v.isfinite().all())]
+        bad = [n for n, v in losses.report.items() if n != "loss" and not bool(v.isfinite().all())]
         raise DivergedError(self._diverged(self.step, " and ".join(bad) or "loss"))
 
     @staticmethod
@@ -111,9 +111,7 @@ class State:
 
     def _fresh_optimisers(self) -> dict[str, torch.optim.Adam]:
         return {
-            name: torch.optim.Adam(
-                self._parameters(name), lr=group.learning_rate, betas=group.betas, fused=True
-            )
+            name: _optimiser(group, self._parameters(name))
             for name, group in self.config.method.groups().items()
         }
 
@@ -123,6 +121,17 @@ class State:
 
     def _parameters(self, group: str) -> list[nn.Parameter]:
         return list(self._named_parameters(group).values())
+
+
+def _optimiser(group: Group, parameters: list[nn.Parameter]) -> torch.optim.Adam:
+    """Adam for a group; only weights decay, never biases."""
+    settings = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": group.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.Adam(
+        settings, lr=group.learning_rate, betas=group.betas, decoupled_weight_decay=True, fused=True
+    )
 
 
 def fresh_parts(config: Config, shape: tuple[int, int, int]) -> nn.ModuleDict:

@@ -98,8 +98,9 @@ def _loop(
     log = Log(run, state.step, config.budget.steps)
     saved_at = time.monotonic()
     try:
+        images = config.budget.batch * config.method.batches
         while state.step < config.budget.steps:
-            index = noise.batch_indices(config.seed, state.step, len(table), config.budget.batch)
+            index = noise.batch_indices(config.seed, state.step, len(table), images)
             x = torch.from_numpy(table.images(index.numpy())).to(state.device).float()
             state.advance(x)
             log.tick()

@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 from unbraid.errors import UserError
+from unbraid.methods.annealed_vae import AnnealedVAE
 from unbraid.methods.base import Group, Losses, Method, Preset
+from unbraid.methods.beta_tcvae import BetaTCVAE
 from unbraid.methods.beta_vae import BetaVAE
 from unbraid.methods.cascade_vae import CascadeVAE
 from unbraid.methods.cascade_vae_c import CascadeVAEC
+from unbraid.methods.dip_vae_i import DIPVAEI
+from unbraid.methods.dip_vae_ii import DIPVAEII
+from unbraid.methods.factor_vae import FactorVAE
+from unbraid.methods.joint_vae import JointVAE
+from unbraid.methods.qlae import QLAE
 from unbraid.methods.vae import VAE
 
 __all__ = ["METHODS", "Group", "Losses", "Method", "Preset", "find"]
 
-METHODS: dict[str, type[Method]] = {m.name: m for m in (VAE, BetaVAE, CascadeVAEC, CascadeVAE)}
+METHODS: dict[str, type[Method]] = {
+    method.name: method
+    for method in (
+        VAE,
+        BetaVAE,
+        AnnealedVAE,
+        FactorVAE,
+        BetaTCVAE,
+        DIPVAEI,
+        DIPVAEII,
+        CascadeVAEC,
+        CascadeVAE,
+        JointVAE,
+        QLAE,
+    )
+}
 
 
 def find(name: str) -> type[Method]:

@@ -10,7 +10,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -45,6 +45,17 @@ class Group:
     parts: tuple[str, ...]
     learning_rate: float
     betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0  # decoupled (AdamW), so no term of the loss
+
+
+class Pass(NamedTuple):
+    """A batch through encoder and decoder with one sample a posterior; terms in nats per image."""
+
+    mean_bz: Float[Tensor, "b z"]
+    std_bz: Float[Tensor, "b z"]
+    z_bz: Float[Tensor, "b z"]
+    reconstruction: Float[Tensor, ""]
+    kl_z: Float[Tensor, " z"]
 
 
 @dataclass(frozen=True)
@@ -59,15 +70,19 @@ class Preset:
 
 @dataclass(frozen=True)
 class Method:
-    """A VAE with a Gaussian code; its subclasses say how each dimension's KL is weighed.
+    """A VAE with a Gaussian code; its subclasses say what regularises the code.
 
-    Minimises −E[ln p(x|z)] + Σ_z β_z(step) KL(q(z|x) ‖ p(z)) + ½ l2 ‖weights‖².
+    Minimises −E[ln p(x|z)] + Σ_z β_z(step) KL(q(z|x) ‖ p(z)) + ½ l2 ‖weights‖², the middle term
+    unless `regulariser` puts another in its place.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     PRESETS: ClassVar[dict[str, Preset]]
     categories: ClassVar[int] = 0
+    # How many batches of the budget's size a step takes, and the least size of one.
+    batches: ClassVar[int] = 1
+    smallest_batch: ClassVar[int] = 1
 
     continuous: int = hyperparameter(10, "number m of continuous dimensions", "dimensions", "10")
     learning_rate: float = hyperparameter(1e-4, "Adam's rate", "per step", "1e-4")
@@ -117,7 +132,11 @@ class Method:
         return {"vae": Group(("encoder", "decoder"), self.learning_rate)}
 
     def noise_shapes(self, batch: int) -> dict[str, tuple[int, ...]]:
-        """The standard normal noise that one step needs."""
+        """The standard normal noise that one step on `batch` images needs.
+
+        Whatever is random in a method is made of it: see `latents.gumbel` and
+        `information.permute_dims`.
+        """
         return {"z": (batch, self.continuous)}
 
     def losses(
@@ -127,13 +146,29 @@ class Method:
         noise: Mapping[str, Tensor],
         step: int,
     ) -> Losses:
-        """The objective on one batch."""
+        """The objective on one batch (`batches` of them, one after the other in `x`)."""
+        code = self.forward(parts, x, noise["z"])
+        penalty, more = self.regulariser(code, step)
+        return self.weighed(parts, code.reconstruction, code.kl_z, step, more, penalty)
+
+    def forward(
+        self, parts: nn.ModuleDict, x: Float[Tensor, "b c h w"], noise_bz: Float[Tensor, "b z"]
+    ) -> Pass:
+        """One pass of a batch through encoder and decoder."""
         mean_bz, std_bz = parts["encoder"](x)
-        z_bz = latents.sample_normal(mean_bz, std_bz, noise["z"])
-        logits = parts["decoder"](z_bz)
-        reconstruction = latents.bernoulli_nats(logits, x).mean()
+        z_bz = latents.sample_normal(mean_bz, std_bz, noise_bz)
+        reconstruction = latents.bernoulli_nats(parts["decoder"](z_bz), x).mean()
         kl_z = latents.kl_from_standard_normal(mean_bz, std_bz).mean(dim=0)
-        return self.weighed(parts, reconstruction, kl_z, step, {})
+        return Pass(mean_bz, std_bz, z_bz, reconstruction, kl_z)
+
+    def regulariser(
+        self, code: Pass, step: int
+    ) -> tuple[Float[Tensor, ""] | None, dict[str, Tensor]]:
+        """What is added to the reconstruction, nats, and what to report of it.
+
+        None stands for Σ_z β_z KL_z.
+        """
+        return None, {}
 
     def weighed(
         self,
@@ -142,10 +177,12 @@ class Method:
         kl_z: Float[Tensor, " z"],
         step: int,
         more: dict[str, Tensor],
+        penalty: Float[Tensor, ""] | None = None,
     ) -> Losses:
-        """The shared end of every objective: KL weights and L2, and what to report."""
-        beta_z = kl_z.new_tensor(self.betas(step))
-        loss = reconstruction + (beta_z * kl_z).sum()
+        """The shared end of every objective: the regulariser and L2, and what to report."""
+        if penalty is None:
+            penalty = (kl_z.new_tensor(self.betas(step)) * kl_z).sum()
+        loss = reconstruction + penalty
         report = {
             "loss": loss,
             "reconstruction": reconstruction,
@@ -154,10 +191,22 @@ class Method:
             **more,
         }
         if self.l2:
-            weights = [w for part in parts.values() for w in part.parameters() if w.ndim > 1]
+            decayed = [parts[name] for name in self.groups()["vae"].parts]
+            weights = [w for part in decayed for w in part.parameters() if w.ndim > 1]
             report["l2"] = self.l2 / 2 * torch.stack([w.square().sum() for w in weights]).sum()
             loss = report["loss"] = loss + report["l2"]
         return Losses({"vae": loss}, report)
+
+    def posterior(
+        self, parts: nn.ModuleDict, x: Float[Tensor, "b c h w"]
+    ) -> tuple[Float[Tensor, "b z"], Float[Tensor, "b z"] | None]:
+        """Mean and std of each image's code; no std where the code is not random."""
+        mean_bz, std_bz = parts["encoder"](x)[:2]
+        return mean_bz, std_bz
+
+    def span(self, parts: nn.ModuleDict, extent: float) -> tuple[float, float]:
+        """The least and greatest value that a traversal of `extent` prior stds gives to z."""
+        return -extent, extent
 
     def decode(
         self, parts: nn.ModuleDict, z_bz: Float[Tensor, "b z"], category_b: Int[Tensor, " b"]

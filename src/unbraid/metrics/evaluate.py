@@ -78,5 +78,6 @@ def as_text(outcome: dict[str, Any]) -> str:
             else f"± {row['standard_error']:.4f}, {row['dimensions']} dimensions"
         )
         lines.append(f"{row['metric']:38}{row['protocol']:16}{row['score']:8.4f}  {beside}")
-    lines.append("KL per dimension, nats: " + " ".join(f"{nats:.2f}" for nats in outcome["kl"]))
+    if outcome["kl"] is not None:
+        lines.append("KL per dimension, nats: " + " ".join(f"{v:.2f}" for v in outcome["kl"]))
     return "\n".join(lines)

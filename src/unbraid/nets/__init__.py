@@ -1,5 +1,7 @@
 """The networks that methods are made of."""
 
+from unbraid.nets.codebook import Codebook
 from unbraid.nets.conv import ConvDecoder, ConvEncoder
+from unbraid.nets.discriminator import Discriminator
 
-__all__ = ["ConvDecoder", "ConvEncoder"]
+__all__ = ["Codebook", "ConvDecoder", "ConvEncoder", "Discriminator"]

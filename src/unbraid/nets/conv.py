@@ -21,10 +21,11 @@ class ConvEncoder(nn.Module):
     """Image to the parameters of a Gaussian posterior: mean and std per dimension.
 
     Four 4×4 convolutions of stride 2 (32-32-64-64), FC 256, FC 2z; ReLU between;
-    std = softplus + 1e-6. The last layer is always computed in float32.
+    std = softplus + 1e-6. With `categories` K the last layer has K outputs more, the logits of a
+    categorical posterior. The last layer is always computed in float32.
     """
 
-    def __init__(self, shape: tuple[int, int, int], continuous: int) -> None:
+    def __init__(self, shape: tuple[int, int, int], continuous: int, categories: int = 0) -> None:
         super().__init__()
         grid = _grid(shape)
         channels = (shape[0], *WIDTHS)
@@ -32,17 +33,19 @@ class ConvEncoder(nn.Module):
             nn.Conv2d(i, o, 4, 2, 1) for i, o in itertools.pairwise(channels)
         )
         self.hidden = nn.Linear(WIDTHS[-1] * grid[0] * grid[1], HIDDEN)
-        self.head = nn.Linear(HIDDEN, 2 * continuous)
+        self.outputs = [continuous, continuous] + [categories] * bool(categories)
+        self.head = nn.Linear(HIDDEN, sum(self.outputs))
         initialise(self)
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b z"], ...]:
+    def forward(self, x: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b _"], ...]:
         features = x.contiguous(memory_format=torch.channels_last)
         for convolution in self.convolutions:
             features = functional.relu_(convolution(features))
         features = functional.relu(self.hidden(features.flatten(1)))
         with torch.autocast(x.device.type, enabled=False):
-            mean, raw_std = self.head(features.to(self.head.weight.dtype)).chunk(2, dim=1)
-        return mean, functional.softplus(raw_std) + SMALLEST_STD
+            head = self.head(features.to(self.head.weight.dtype))
+        mean, raw_std, *logits = head.split(self.outputs, dim=1)
+        return mean, functional.softplus(raw_std) + SMALLEST_STD, *logits
 
 
 class ConvDecoder(nn.Module):

@@ -26,22 +26,24 @@ class Traversal:
     """Decoded pictures: one dimension moved at a time, in a block per category.
 
     `images` is (k, z, columns, h, w) in [0, 1]; `values` the positions of the moved dimension;
-    `originals` and `reconstructions` are (pairs, h, w).
+    `originals` and `reconstructions` are (pairs, h, w); the first of them, of category `category`,
+    is the image around which z moves. `kl` is None for a code that is not random.
     """
 
     images: Float[np.ndarray, "k z columns h w"]
     values: Float[np.ndarray, " columns"]
-    kl: Float[np.ndarray, " z"]
+    kl: Float[np.ndarray, " z"] | None
     originals: Float[np.ndarray, "pairs h w"]
     reconstructions: Float[np.ndarray, "pairs h w"]
     discrete: bool
+    category: int
 
 
 @torch.no_grad()
 def traverse(
     trained: Trained, table: ImageTable, *, extent: float = 2.0, columns: int = 11, seed: int = 0
 ) -> Traversal:
-    """Move every dimension from −extent to +extent prior stds around one image's posterior mean.
+    """Move every dimension over ±extent prior stds (`Method.span`) around one posterior mean.
 
     The image, the reconstructed ones and the sample for the KL are drawn by `seed`. UserError if
     the range or the number of columns leaves nothing to move.
@@ -55,9 +57,7 @@ def traverse(
     rng = np.random.default_rng(seed)
     index = rng.choice(len(table), min(KL_IMAGES, len(table)), replace=False)
     codes = encode(trained, table, index=index, discrete=False)
-    kl = codes.kl()
-    assert kl is not None
-    values = np.linspace(-extent, extent, columns, dtype=np.float32)
+    values = np.linspace(*method.span(parts, extent), columns, dtype=np.float32)
     moved = np.broadcast_to(codes.mean[0], (method.continuous, columns, method.continuous)).copy()
     for z in range(method.continuous):
         moved[z, :, z] = values
@@ -69,31 +69,33 @@ def traverse(
     pairs = index[:PAIRS]
     x = torch.from_numpy(table.images(pairs)).float()
     mean = torch.from_numpy(codes.mean[:PAIRS])
-    reconstructed = method.decode(parts, mean, method.categorise(parts, x, mean))
+    category = method.categorise(parts, x, mean)
+    reconstructed = method.decode(parts, mean, category)
     return Traversal(
         np.stack(blocks),
         values,
-        kl,
+        codes.kl(),
         table.images(pairs)[:, 0].astype(np.float32),
         reconstructed[:, 0].numpy(),
         bool(method.categories),
+        int(category[0]),
     )
 
 
 def draw_png(path: Path, traversal: Traversal, title: str) -> None:
     """The whole figure: originals over reconstructions, then a block per category."""
-    k, z, columns, _, _ = traversal.images.shape
+    k, z, columns = traversal.images.shape[:3]
     ratios = [2, *[z] * k]
     size = (1.8 + 0.62 * columns, 0.9 + 0.62 * sum(ratios) + 0.35 * k)
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(k + 1, 1, height_ratios=ratios, squeeze=False)[:, 0]
     pairs = np.stack([traversal.originals, traversal.reconstructions])[:, :columns]
-    _block(axes[0], pairs, ["original", "reconstruction"], title)
-    rows = [f"z{i + 1}   KL {nats:.2f}" for i, nats in enumerate(traversal.kl)]
+    draw_block(axes[0], pairs, ["original", "reconstruction"], title)
+    rows = row_labels(traversal)
     ends = f"{traversal.values[0]:g} to {traversal.values[-1]:g}"
     for number, (axis, block) in enumerate(zip(axes[1:], traversal.images, strict=True)):
         label = f"d = {_one_hot(number, k)}, " if traversal.discrete else ""
-        _block(axis, block, rows, f"{label}each z from {ends}; KL in nats")
+        draw_block(axis, block, rows, f"{label}each z from {ends}; KL in nats")
     with written_atomically(path) as file:
         figure.savefig(file, format="png", dpi=110, bbox_inches="tight")
 
@@ -107,9 +109,9 @@ def draw_gif(path: Path, traversal: Traversal) -> None:
         size = (left + k * (width + gap), top + z * (height + gap))
         frame = Image.new("L", size, 255)
         pen = ImageDraw.Draw(frame)
-        for row in range(z):
+        for row, label in enumerate(row_labels(traversal)):
             y = top + row * (height + gap)
-            pen.text((4, y + height // 2 - 6), f"z{row + 1} KL {traversal.kl[row]:.2f}", fill=0)
+            pen.text((4, y + height // 2 - 6), label, fill=0)
             for block in range(k):
                 pixels = (255 * traversal.images[block, row, c]).astype(np.uint8)
                 frame.paste(Image.fromarray(pixels), (left + block * (width + gap), y))
@@ -123,7 +125,15 @@ def draw_gif(path: Path, traversal: Traversal) -> None:
         )
 
 
-def _block(axis: Axes, images: np.ndarray, rows: list[str], title: str) -> None:
+def row_labels(traversal: Traversal) -> list[str]:
+    """Each dimension's name and, where it has one, its mean KL in nats."""
+    names = [f"z{i + 1}" for i in range(traversal.images.shape[1])]
+    if traversal.kl is None:
+        return names
+    return [f"{name} KL {nats:.2f}" for name, nats in zip(names, traversal.kl, strict=True)]
+
+
+def draw_block(axis: Axes, images: np.ndarray, rows: list[str], title: str) -> None:
     """Images (rows, columns, h, w) as one tiled picture with a label a row."""
     padded = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=0.5)
     r, c, h, w = padded.shape

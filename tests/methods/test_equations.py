@@ -1,0 +1,356 @@
+"""Every method's loss by hand, from its parts; and at which settings it is another method."""
+
+from collections.abc import Callable, Mapping
+
+import pytest
+import torch
+from tests.methods.worlds import STAGED, STEPS, losses, make, world
+from torch import Tensor, nn
+from torch.nn import functional
+
+from unbraid import latents
+from unbraid.errors import UserError
+from unbraid.methods import METHODS, Method
+
+Noise = Mapping[str, Tensor]
+Hand = Callable[[Method, nn.ModuleDict, Tensor, Noise, int], Tensor]
+
+
+def passed(parts: nn.ModuleDict, x: Tensor, noise_bz: Tensor) -> tuple[Tensor, ...]:
+    """Mean, std, sample, mean KL per dimension and mean reconstruction, written out."""
+    mean, std, z, kl = encoded(parts, x, noise_bz)
+    return mean, std, z, kl, nats(parts, z, x).mean()
+
+
+def encoded(parts: nn.ModuleDict, x: Tensor, noise_bz: Tensor) -> tuple[Tensor, ...]:
+    mean, std = parts["encoder"](x)[:2]
+    kl = (0.5 * (mean**2 + std**2 - 1) - std.log()).mean(dim=0)
+    return mean, std, mean + std * noise_bz, kl
+
+
+def nats(parts: nn.ModuleDict, code: Tensor, x: Tensor) -> Tensor:
+    p = parts["decoder"](code).sigmoid()
+    return -(x * p.log() + (1 - x) * (1 - p).log()).sum(dim=(1, 2, 3))
+
+
+def weighed_kl(method: Method, parts: nn.ModuleDict, x: Tensor, noise: Noise, step: int) -> Tensor:
+    _, _, _, kl, reconstruction = passed(parts, x, noise["z"])
+    return reconstruction + (torch.tensor(method.betas(step)).double() * kl).sum()
+
+
+def cascade_vae(method: Method, parts: nn.ModuleDict, x: Tensor, noise: Noise, step: int) -> Tensor:
+    _, _, z, kl = encoded(parts, x, noise["z"])
+    opened = step >= STAGED["stage_steps"] * STAGED["warmup_stages"]
+    candidates = (torch.eye(3) if opened else torch.zeros(1, 3)).double()
+    each = torch.stack([nats(parts, torch.cat([z, d.expand(6, 3)], 1), x) for d in candidates])
+    beta = torch.tensor(method.betas(step)).double()
+    return each.min(dim=0).values.mean() + (beta * kl).sum()
+
+
+def annealed_vae(
+    method: Method, parts: nn.ModuleDict, x: Tensor, noise: Noise, step: int
+) -> Tensor:
+    _, _, _, kl, reconstruction = passed(parts, x, noise["z"])
+    return reconstruction + 1000 * (kl.sum() - 25 * min(step / 10, 1)).abs()
+
+
+def factor_vae(method: Method, parts: nn.ModuleDict, x: Tensor, noise: Noise, step: int) -> Tensor:
+    _, _, z, kl, reconstruction = passed(parts, x[:3], noise["z"])
+    d = parts["discriminator"](z).softmax(dim=1)
+    return reconstruction + kl.sum() + 35 * (d[:, 0].log() - d[:, 1].log()).mean()
+
+
+def beta_tcvae(method: Method, parts: nn.ModuleDict, x: Tensor, noise: Noise, step: int) -> Tensor:
+    mean, std, z, _, reconstruction = passed(parts, x, noise["z"])
+    q = torch.distributions.Normal(mean, std)
+    given = q.log_prob(z).sum(dim=1)
+    each = torch.stack([q.log_prob(row).exp() for row in z])  # a sample, c image, z
+    log_q = (each.prod(dim=2).sum(dim=1) / (6 * 737_280)).log()
+    log_qi = (each.sum(dim=1) / (6 * 737_280)).log()
+    log_p = torch.distributions.Normal(0.0, 1.0).log_prob(z)
+    terms = given - log_q + 6 * (log_q - log_qi.sum(1)) + (log_qi - log_p).sum(1)
+    return reconstruction + terms.mean()
+
+
+def dip_vae_i(method: Method, parts: nn.ModuleDict, x: Tensor, noise: Noise, step: int) -> Tensor:
+    mean, _, _, kl, reconstruction = passed(parts, x, noise["z"])
+    c = torch.cov(mean.T, correction=0)
+    off = (c - c.diag().diag()).square().sum()
+    return reconstruction + kl.sum() + 10 * off + 100 * (c.diag() - 1).square().sum()
+
+
+def dip_vae_ii(method: Method, parts: nn.ModuleDict, x: Tensor, noise: Noise, step: int) -> Tensor:
+    mean, std, _, kl, reconstruction = passed(parts, x, noise["z"])
+    c = torch.cov(mean.T, correction=0) + (std**2).mean(dim=0).diag()
+    off = (c - c.diag().diag()).square().sum()
+    return reconstruction + kl.sum() + 10 * off + 10 * (c.diag() - 1).square().sum()
+
+
+def joint_vae(method: Method, parts: nn.ModuleDict, x: Tensor, noise: Noise, step: int) -> Tensor:
+    _, _, z, kl = encoded(parts, x, noise["z"])
+    q = parts["encoder"](x)[2].softmax(dim=1)
+    uniform = torch.distributions.Normal(0.0, 1.0).cdf(noise["d"])
+    d = ((q.log() - (-uniform.log()).log()) / 0.67).exp()
+    d = d / d.sum(dim=1, keepdim=True)
+    kl_d = (q * (3 * q).log()).sum(dim=1).mean()
+    rise = min(step / 10, 1)
+    capacity_d = min(1.1 * rise, torch.tensor(3.0).double().log().item())
+    off = (kl.sum() - 40 * rise).abs() + (kl_d - capacity_d).abs()
+    return nats(parts, torch.cat([z, d], dim=1), x).mean() + 150 * off
+
+
+def qlae(method: Method, parts: nn.ModuleDict, x: Tensor, noise: Noise, step: int) -> Tensor:
+    c = parts["encoder"](x)[0]
+    values = torch.linspace(-0.5, 0.5, 10).double()
+    z = values[(c[:, :, None] - values).abs().argmin(dim=2)]
+    return nats(parts, z, x).mean() + 2 * 4.096 * (c - z).square().mean()
+
+
+HANDS: dict[str, Hand] = {
+    "vae": weighed_kl,
+    "beta-vae": weighed_kl,
+    "cascade-vae-c": weighed_kl,
+    "cascade-vae": cascade_vae,
+    "annealed-vae": annealed_vae,
+    "factor-vae": factor_vae,
+    "beta-tcvae": beta_tcvae,
+    "dip-vae-i": dip_vae_i,
+    "dip-vae-ii": dip_vae_ii,
+    "joint-vae": joint_vae,
+    "qlae": qlae,
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("name", METHODS)
+def test_the_loss_is_what_its_equation_says(name: str, step: int) -> None:
+    method = make(name, l2=1e-2)
+    parts, x, noise = world(method)
+    found = method.losses(parts, x, noise, step)
+    decayed = [parts["encoder"], parts["decoder"]]
+    l2 = sum((w**2).sum() for p in decayed for w in p.parameters() if w.ndim > 1)
+    expected = HANDS[name](method, parts, x, noise, step) + 1e-2 / 2 * l2
+    # λ′ is 0.001 nats: it can hold the best category back by no more than 0.005 a sample.
+    slack = 0.005 if name == "cascade-vae" else 0.0
+    difference = (found.minimise["vae"] - expected).item()
+    assert -1e-9 <= difference / max(1.0, abs(expected.item())) <= slack + 1e-9
+    torch.testing.assert_close(found.report["loss"], found.minimise["vae"])
+    discrete = found.report.get("kl_discrete", torch.zeros(()).double())
+    torch.testing.assert_close(
+        found.report["elbo"],
+        -(found.report["reconstruction"] + found.report["kl"].sum() + discrete),
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name != "qlae"])
+def test_the_kl_is_that_of_the_first_batch(name: str) -> None:
+    method = make(name)
+    parts, x, noise = world(method)
+    kl = encoded(parts, x[: len(noise["z"])], noise["z"])[3]
+    torch.testing.assert_close(method.losses(parts, x, noise, 0).report["kl"], kl)
+
+
+def test_beta_vae_at_1_is_the_vae() -> None:
+    assert (
+        losses(make("beta-vae", beta=1.0), 0).minimise["vae"]
+        == (losses(make("vae"), 0).minimise["vae"])
+    )
+
+
+def test_a_finished_cascade_is_the_beta_vae_at_beta_low() -> None:
+    cascade = losses(make("cascade-vae-c", beta_low=0.7), 100).minimise["vae"]
+    assert cascade == losses(make("beta-vae", beta=0.7), 100).minimise["vae"]
+
+
+def test_before_anything_opens_the_cascade_is_the_beta_vae_but_for_one_dimension() -> None:
+    first = losses(make("cascade-vae-c", beta_low=1.0, beta_high=10.0), 0)
+    closed = losses(make("beta-vae", beta=10.0), 0)
+    difference = closed.minimise["vae"] - first.minimise["vae"]
+    torch.testing.assert_close(difference, 9 * first.report["kl"][0])
+
+
+def test_annealed_vae_without_capacity_is_the_beta_vae() -> None:
+    annealed = losses(make("annealed-vae", gamma=3.0, capacity=0.0), 100).minimise["vae"]
+    torch.testing.assert_close(annealed, losses(make("beta-vae", beta=3.0), 0).minimise["vae"])
+
+
+def test_annealed_vae_at_its_capacity_is_reconstruction_only() -> None:
+    kl = losses(make("annealed-vae"), 0).report["kl"].sum().item()
+    found = losses(make("annealed-vae", capacity=kl), 100)
+    torch.testing.assert_close(found.minimise["vae"], found.report["reconstruction"])
+
+
+def test_joint_vae_at_its_capacities_is_reconstruction_only() -> None:
+    report = losses(make("joint-vae"), 0).report
+    capacities = {
+        "capacity": report["kl"].sum().item(),
+        "capacity_discrete": report["kl_discrete"].item(),
+    }
+    found = losses(make("joint-vae", **capacities), 100)
+    torch.testing.assert_close(found.minimise["vae"], found.report["reconstruction"])
+    below = losses(make("joint-vae", **{**capacities, "capacity_discrete": 0.0}), 100)
+    excess = below.minimise["vae"] - below.report["reconstruction"]
+    torch.testing.assert_close(excess, 150 * report["kl_discrete"])
+
+
+def test_joint_vae_without_capacities_at_gamma_1_is_the_elbo() -> None:
+    found = losses(make("joint-vae", gamma=1.0, capacity=0.0, capacity_discrete=0.0), 100)
+    torch.testing.assert_close(found.minimise["vae"], -found.report["elbo"])
+
+
+def test_the_discrete_capacity_is_clipped_at_ln_k() -> None:
+    method = make("joint-vae")
+    # 1.1 · step / 10 until it meets ln 3 = 1.098612…
+    for step, expected in ((0, 0.0), (5, 0.55), (9, 0.99), (10, 1.0986122886681098)):
+        found = losses(method, step).report["capacity_discrete"].item()
+        assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_factor_vae_at_gamma_0_is_the_vae_on_the_first_batch() -> None:
+    method = make("factor-vae", gamma=0.0)
+    parts, x, noise = world(method)
+    vae = make("vae").losses(parts, x[:3], {"z": noise["z"]}, 0)
+    assert method.losses(parts, x, noise, 0).minimise["vae"] == vae.minimise["vae"]
+
+
+def test_the_discriminator_descends_on_its_cross_entropy() -> None:
+    """−(1/2b) Σ [ln D(z) + ln(1 − D(z′))], z′ the second batch's codes, shuffled as Algorithm 1."""
+    method = make("factor-vae")
+    parts, x, noise = world(method)
+    z = passed(parts, x[:3], noise["z"])[2]
+    other = passed(parts, x[3:], noise["z_second"])[2]
+    order = noise["order"].argsort(dim=0)
+    shuffled = torch.stack([other[order[:, j], j] for j in range(4)], dim=1)
+    logits = torch.cat([parts["discriminator"](z), parts["discriminator"](shuffled)])
+    expected = functional.cross_entropy(logits, torch.tensor([0, 0, 0, 1, 1, 1]))
+    found = method.losses(parts, x, noise, 0).minimise["discriminator"]
+    torch.testing.assert_close(found, expected)
+
+
+def test_factor_vae_takes_two_batches_of_two() -> None:
+    method = make("factor-vae")
+    parts, x, noise = world(method)
+    for images in (2, 3, 5):
+        with pytest.raises(UserError, match=f"{images} images: a step takes two batches"):
+            method.losses(parts, x[:images], noise, 0)
+
+
+@pytest.mark.parametrize("dataset_size", [6, 1000])
+@pytest.mark.parametrize("stratified", [False, True])
+def test_beta_tcvae_at_1_is_the_vae_with_a_sampled_kl(stratified: bool, dataset_size: int) -> None:
+    method = make("beta-tcvae", beta=1.0, dataset_size=dataset_size, stratified=stratified)
+    parts, x, noise = world(method)
+    mean, std, z, _, reconstruction = passed(parts, x, noise["z"])
+    q, p = torch.distributions.Normal(mean, std), torch.distributions.Normal(0.0, 1.0)
+    sampled = (q.log_prob(z) - p.log_prob(z)).sum(dim=1).mean()
+    found = method.losses(parts, x, noise, 0).minimise["vae"]
+    torch.testing.assert_close(found, reconstruction + sampled)
+
+
+@pytest.mark.parametrize("name", ["dip-vae-i", "dip-vae-ii"])
+def test_dip_vae_at_0_is_the_vae(name: str) -> None:
+    dip = losses(make(name, lambda_off_diagonal=0.0, lambda_diagonal=0.0), 0).minimise["vae"]
+    torch.testing.assert_close(dip, losses(make("vae"), 0).minimise["vae"])
+
+
+def test_dip_covariances_in_closed_form() -> None:
+    """Two posteriors of one std: C is that of two points, plus std² on its diagonal for II only."""
+    from unbraid.methods.base import Pass
+    from unbraid.methods.dip_vae_i import DIPVAEI
+    from unbraid.methods.dip_vae_ii import DIPVAEII
+
+    mean = torch.tensor([[1.0, 3.0], [-1.0, -3.0]]).double()
+    std = torch.tensor([[0.5, 2.0], [0.5, 2.0]]).double()
+    zero = torch.zeros(2).double()
+    code = Pass(mean, std, mean, zero.sum(), zero)
+    one, two = DIPVAEI(continuous=2), DIPVAEII(continuous=2)
+    assert one.covariance(code).tolist() == [[1.0, 3.0], [3.0, 9.0]]
+    assert two.covariance(code).tolist() == [[1.25, 3.0], [3.0, 13.0]]
+    # λ_od (3² + 3²) + λ_d ((1 − 1)² + (9 − 1)²), and II's with its own diagonal.
+    assert one.regulariser(code, 0)[0].item() == pytest.approx(10 * 18 + 100 * 64)
+    assert two.regulariser(code, 0)[0].item() == pytest.approx(10 * 18 + 10 * (0.25**2 + 12**2))
+
+
+def test_dip_covariance_is_that_of_samples() -> None:
+    from unbraid.methods.base import Pass
+    from unbraid.methods.dip_vae_ii import DIPVAEII
+
+    generator = torch.Generator().manual_seed(0)
+    mean = (
+        torch.randn(200_000, 2, generator=generator).double()
+        @ torch.tensor([[1.0, 0.5], [0.0, 0.7]]).double()
+    )
+    std = torch.rand(200_000, 2, generator=generator).double() + 0.1
+    z = mean + std * torch.randn(200_000, 2, generator=generator)
+    code = Pass(mean, std, z, mean.sum(), mean[0])
+    # The largest entry's standard error is about 2 · √2/√200,000.
+    error = DIPVAEII(continuous=2).covariance(code) - torch.cov(z.T, correction=0)
+    assert error.abs().max() < 4 * 2 * 2**0.5 / 200_000**0.5
+
+
+def test_the_category_is_the_one_that_reconstructs_best() -> None:
+    method = make("cascade-vae")
+    parts, x, _ = world(method)
+    with torch.no_grad():
+        mean, _ = parts["encoder"](x)
+        found = method.categorise(parts, x, mean)
+        for image, category in enumerate(found):
+            nats = []
+            for k in range(3):
+                p = method.decode(parts, mean[image : image + 1], torch.tensor([k]))
+                nats.append(-torch.distributions.Bernoulli(p).log_prob(x[image]).sum())
+            assert int(torch.stack(nats).argmin()) == int(category)
+
+
+def test_joint_vae_takes_the_likeliest_category_and_decodes_it_as_one_hot() -> None:
+    method = make("joint-vae")
+    parts, x, _ = world(method)
+    with torch.no_grad():
+        mean, _, logits = parts["encoder"](x)
+        category = method.categorise(parts, x, mean)
+        assert category.tolist() == [row.index(max(row)) for row in logits.tolist()]
+        one_hot = torch.tensor([[float(k == int(c)) for k in range(3)] for c in category]).double()
+        expected = parts["decoder"](torch.cat([mean, one_hot], dim=1)).sigmoid()
+        torch.testing.assert_close(method.decode(parts, mean, category), expected)
+        assert method.posterior(parts, x)[0].equal(mean)
+
+
+def test_joint_vae_gradient_reaches_the_category() -> None:
+    method = make("joint-vae", gamma=0.0)
+    parts, x, noise = world(method)
+    loss = method.losses(parts, x, noise, 100).minimise["vae"]
+    head = dict(parts["encoder"].named_parameters())["head.weight"]
+    (gradient,) = torch.autograd.grad(loss, [head])
+    assert (gradient[-3:].abs().sum(dim=1) > 0).all()
+
+
+def test_qlae_codes_are_values_of_their_codebook() -> None:
+    method = make("qlae", values=3)
+    parts, x, _ = world(method)
+    with torch.no_grad():
+        (values,) = parts["codebook"].parameters()
+        values += 0.01 * torch.arange(4)[:, None]
+        mean, std = method.posterior(parts, x)
+        assert std is None
+        for z in range(4):
+            assert set(mean[:, z].tolist()) <= set(values[z].tolist())
+        logits = parts["decoder"](mean)
+        near = mean + 0.04  # less than half of the distance between two values
+        torch.testing.assert_close(
+            method.decode(parts, near, torch.zeros(6).long()), logits.sigmoid()
+        )
+        assert method.span(parts, 2.0) == (values.min().item(), values.max().item())
+
+
+def test_qlae_passes_the_decoders_gradient_straight_to_the_encoder() -> None:
+    method = make("qlae", quantise=0.0, commit=0.0)
+    parts, x, noise = world(method)
+    c = parts["encoder"](x)[0]
+    z = parts["codebook"](c).detach().requires_grad_()
+    loss = latents.bernoulli_nats(parts["decoder"](z), x).mean()
+    (upstream,) = torch.autograd.grad(loss, [z])
+    weights = [*parts["encoder"].parameters()]
+    expected = torch.autograd.grad(c, weights, upstream)
+    found = torch.autograd.grad(method.losses(parts, x, noise, 0).minimise["vae"], weights)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other)
