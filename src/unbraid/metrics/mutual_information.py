@@ -85,6 +85,8 @@ def smeared(
 
 def information(joint: Num[np.ndarray, "k v"]) -> float:
     """I(a; b) = Σ p(a, b) log p(a, b)/(p(a) p(b)), nats, of counts or masses."""
+    if joint.sum() <= 0:
+        return 0.0
     p = joint / joint.sum()
     independent = p.sum(axis=1, keepdims=True) * p.sum(axis=0, keepdims=True)
     seen = p > 0
