@@ -72,10 +72,10 @@ def score(
 
     found = values(np.arange(cut), np.arange(len(test)))
     error = uncertainty.batches(values, cut, len(test), GROUPS, rng)
-    outcome: dict[str, float] = {"items": cut}
+    outcome: dict[str, float] = {}
     for name, value, e in zip(NAMES, found, error, strict=True):
         outcome |= {name: value, f"{name}_standard_error": float(e)}
-    return outcome
+    return outcome | {"items": cut}
 
 
 def importances(

@@ -70,10 +70,10 @@ def score(
         return {**none, "dimensions": 0, "items": len(index)}
     found = values(np.arange(len(index)), None)
     error = uncertainty.batches(values, len(index), 0, GROUPS, rng)
-    outcome: dict[str, float] = {"dimensions": int(active.sum()), "items": len(index)}
+    outcome: dict[str, float] = {}
     for name, value, e in zip(names, found, error, strict=True):
         outcome |= {name: value, f"{name}_standard_error": float(e)}
-    return outcome
+    return outcome | {"dimensions": int(active.sum()), "items": len(index)}
 
 
 def concentration(nmi: Float[np.ndarray, "rows columns"]) -> float:

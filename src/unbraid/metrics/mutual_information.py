@@ -14,7 +14,7 @@ from scipy.special import digamma, ndtr
 from unbraid.codes import Codes
 
 # Joint masses of one dimension and one factor: group, bin or category, value of the factor.
-Joint = Num[np.ndarray, "g k v"]
+Joint = Num[np.ndarray, "_ _ _"]
 
 
 def discretise(column: Float[np.ndarray, " n"], bins: int) -> Int[np.ndarray, " n"]:
@@ -121,7 +121,8 @@ def nearest(
     """I(column; labels) from nearest neighbours, nats (Ross 2014); no bins.
 
     ψ(N) + ψ(k) − ⟨ψ(N_v)⟩ − ⟨ψ(m)⟩: m items lie nearer than the k-th neighbour of the same value.
-    Values seen once are left out; a constant column has 0.
+    Where that one lies at distance 0, k is how many of the value do (Gao et al. 2017), so that a
+    column of few numbers is counted. Values seen once are left out; a constant column has 0.
     """
     order = np.argsort(column, kind="stable")
     x, y = column[order].astype(np.float64), labels[order]
@@ -133,6 +134,7 @@ def nearest(
         if len(place) > 1:
             k[place] = min(neighbours, len(place) - 1)
             radius[place] = _distance(x[place], int(k[place[0]]))
+            k[place] = np.where(radius[place] > 0, k[place], _equal(x[place]))
     used = k > 0
     if not used.any() or x[0] == x[-1]:
         return 0.0
@@ -142,6 +144,11 @@ def nearest(
     within = np.searchsorted(x, x + radius, "right") - np.searchsorted(x, x - radius, "left")
     terms = digamma(len(x)) + digamma(k) - digamma(size) - digamma(np.maximum(within, 1))
     return max(0.0, float(terms.mean()))
+
+
+def _equal(x: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """How many of the sorted numbers equal each, itself included."""
+    return np.searchsorted(x, x, "right") - np.searchsorted(x, x, "left")
 
 
 def _distance(x: Float[np.ndarray, " n"], k: int) -> Float[np.ndarray, " n"]:

@@ -45,7 +45,7 @@ def fit(
     return classes, weights
 
 
-Running = tuple[Float[np.ndarray, " n"], Float[np.ndarray, "n1 3"]]
+Running = tuple[Float[np.ndarray, " _"], Float[np.ndarray, "_ 3"]]
 
 
 def _running(x: Float[np.ndarray, " n"]) -> Running:

@@ -16,7 +16,7 @@ from scipy.special import softmax
 
 DEPTH = 3
 NODES, LEAVES = 2**DEPTH - 1, 2**DEPTH
-MOST_BINS = 128
+MOST_BINS = 64
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def fit(
     A split is the one of most gain n_l n_r/(n_l + n_r) (r̄_l − r̄_r)², the decrease of the squared
     residuals; leaves take Friedman's Newton step (K − 1)/K Σ r / Σ |r|(1 − |r|). A column's
     importance is its splits' total gain over that of all columns; all 0 if nothing was split.
-    Columns are cut into at most 128 bins of equal count, or one per value.
+    Columns are cut into at most 64 bins of equal count, or one per value.
     """
     edges = [_edges(column) for column in x.T]
     binned = _binned(x, edges)
@@ -88,6 +88,8 @@ class _Grower:
         n, c = binned.shape
         self.binned, self.width, self.k = binned, int(widths.max()), k
         self.gain = np.zeros(c)
+        # Columns that split alike, such as copies, take turns: none gets all the importance.
+        self.turns = np.random.default_rng(0)
         rows = (binned + np.arange(c) * self.width).ravel()
         items = np.repeat(np.arange(n), c)
         ones = np.ones(n * c, np.float32)
@@ -139,10 +141,11 @@ class _Grower:
         safe_l, safe_r = np.where(both, n_left, 1), np.where(both, n_right, 1)
         difference = r_left / safe_l - (r_all - r_left) / safe_r
         gain = np.where(both, safe_l * safe_r / (safe_l + safe_r) * difference**2, 0.0)
-        flat = gain.reshape(-1, self.k)
+        order = self.turns.permutation(len(gain))
+        flat = gain[order].reshape(-1, self.k)
         best = flat.argmax(axis=0)
         most = flat[best, np.arange(self.k)]
-        column = best // self.width
+        column = order[best // self.width]
         # float32 sums leave a residue where nothing is left to split.
         splits = most > 1e-7 * n_all[0, 0]
         np.add.at(self.gain, column[splits], most[splits])
@@ -179,7 +182,7 @@ def _right(
 
 
 def _edges(column: Float[np.ndarray, " n"]) -> Float[np.ndarray, " _"]:
-    """Cuts half-way between values, at most 127, of equal count."""
+    """Cuts half-way between values, at most 63, of equal count."""
     values = np.unique(column)
     if len(values) > MOST_BINS:
         values = np.unique(np.quantile(column, np.linspace(0, 1, MOST_BINS)))

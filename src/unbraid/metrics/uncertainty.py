@@ -18,7 +18,7 @@ def jackknife(left_out: Float[np.ndarray, "g *s"]) -> Float[np.ndarray, "*s"]:
     error is about 1/√(2(g − 1)).
     """
     g = len(left_out)
-    return np.sqrt((g - 1) * np.var(left_out, axis=0))
+    return np.asarray(np.sqrt((g - 1) * np.var(left_out, axis=0)))
 
 
 def batches(

@@ -62,10 +62,10 @@ def score(
         for g in range(-1, number)
     ]
     error = uncertainty.jackknife(np.array(rows[1:]))
-    outcome: dict[str, float] = {"items": len(index)}
+    outcome: dict[str, float] = {}
     for name, value, e in zip(NAMES, rows[0], error, strict=True):
         outcome |= {name: float(value), f"{name}_standard_error": float(e)}
-    return outcome
+    return outcome | {"items": len(index)}
 
 
 def matrix(codes: Codes, bins: int = 20) -> Float[np.ndarray, "d d"]:
