@@ -57,6 +57,7 @@ def _parser() -> Parser:
     _add_data(commands)
     _add_train(commands)
     _add_evaluate(commands)
+    _add_metrics(commands)
     _add_traverse(commands)
     _add_information(commands)
     _add_compare(commands)
@@ -142,9 +143,23 @@ def _add_evaluate(commands: Any) -> None:
     parser = commands.add_parser(
         "evaluate",
         help="score a run under every protocol",
-        description="Score a run's last checkpoint on all images; print and write scores.json.",
+        description="Score a run's last checkpoint on all images; print and write scores.json,"
+        " protocol by protocol: stopped, it continues with the missing ones.",
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
+    parser.add_argument(
+        "--metrics",
+        metavar="NAMES",
+        help="all, or names with commas between (see unbraid metrics), default"
+        " factor-vae,classification",
+    )
+    parser.add_argument(
+        "--repeats",
+        type=int,
+        default=1,
+        metavar="N",
+        help="draw items and votes N times: mean and 95 %% interval, default 1",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the images that votes draw")
     parser.add_argument(
         "--precision",
@@ -153,6 +168,15 @@ def _add_evaluate(commands: Any) -> None:
     )
     parser.add_argument("--threads", type=int, help="CPU threads, default every core")
     parser.set_defaults(command=_evaluate)
+
+
+def _add_metrics(commands: Any) -> None:
+    parser = commands.add_parser(
+        "metrics",
+        help="list every metric and its protocols",
+        description="List every metric and, under each, its protocols with their fields.",
+    )
+    parser.set_defaults(command=_metrics)
 
 
 def _add_traverse(commands: Any) -> None:
@@ -250,12 +274,28 @@ def _evaluate(flags: argparse.Namespace) -> None:
     from unbraid.data import load
     from unbraid.engine import Run
     from unbraid.metrics.evaluate import as_text, evaluate
+    from unbraid.metrics.suite import chosen
 
+    chosen(flags.metrics)
     run = Run(flags.run)
     _use_threads(flags.threads)
     table = load(run.read_config().data)
-    print(as_text(evaluate(run, table, seed=flags.seed, precision=flags.precision)))
+    outcome = evaluate(
+        run,
+        table,
+        metrics=flags.metrics,
+        repeats=flags.repeats,
+        seed=flags.seed,
+        precision=flags.precision,
+    )
+    print(as_text(outcome))
     print(f"written to {run.scores_file}")
+
+
+def _metrics(flags: argparse.Namespace) -> None:
+    from unbraid.metrics.suite import catalogue
+
+    print(catalogue())
 
 
 def _traverse(flags: argparse.Namespace) -> None:

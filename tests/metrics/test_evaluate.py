@@ -30,14 +30,14 @@ def test_every_protocol_is_there_and_no_score_is_without_one(
     outcome = evaluate(tiny_run, small)
     assert json.loads(tiny_run.scores_file.read_text()) == outcome
     protocols = [row["protocol"] for row in outcome["scores"]]
-    assert protocols == [*PROTOCOLS, "one_to_one", "majority"]
+    assert protocols == [*PROTOCOLS, "one_to_one", "majority", "nmi"]
     assert outcome["images"] == len(small) == 960
     assert outcome["checkpoint"] == "last"
     assert outcome["step"] == 12
     assert np.sum(outcome["images_by_category_and_shape"]) == 960
     text = as_text(outcome)
     for row in outcome["scores"]:
-        assert f"{row['protocol']:16}{row['score']:8.4f}" in text
+        assert f"{row['protocol']:24}{row['score']:8.4f}" in text
     assert "chance 0.3333" in text
     assert evaluate(tiny_run, small) == outcome
 

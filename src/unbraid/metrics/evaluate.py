@@ -1,4 +1,4 @@
-"""All scores of a run: encode its dataset once, then every metric under every protocol."""
+"""The scores of a run: encode its dataset once, then every metric asked for, one by one."""
 
 from __future__ import annotations
 
@@ -6,78 +6,140 @@ import json
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
+from unbraid.codes import Codes
 from unbraid.data.images import ImageTable
-from unbraid.engine.encode import encode, load_trained
+from unbraid.engine.encode import Trained, encode, load_trained
 from unbraid.engine.run import Run
+from unbraid.errors import UserError
 from unbraid.files import written_atomically
-from unbraid.metrics import classification, factor_vae
+from unbraid.metrics import classification, suite
+
+Outcome = dict[str, Any]
+# Rows of another checkpoint, precision or draw are not this evaluation's.
+SAME = ("configuration", "step", "images", "precision", "votes_seed", "repeats")
 
 
 def evaluate(
-    run: Run, table: ImageTable, *, seed: int = 0, precision: str | None = None
-) -> dict[str, Any]:
+    run: Run,
+    table: ImageTable,
+    *,
+    metrics: str | None = None,
+    repeats: int = 1,
+    seed: int = 0,
+    precision: str | None = None,
+) -> Outcome:
     """Score a run's last checkpoint, write scores.json and return what it holds.
 
-    Every score has its protocol beside it; `seed` fixes which images each vote draws. The images
-    are encoded in `precision`, by default the one that the run was trained in.
+    `metrics`: `all`, or names with commas between; by default the FactorVAE score and the
+    classification accuracy. Every score has its protocol beside it; `seed` fixes which images each
+    vote draws. scores.json is written after each protocol: a stopped evaluation continues with the
+    missing ones, and one of other metrics adds to it. The images are encoded in `precision`, by
+    default the one that the run was trained in. UserError for an unknown metric.
     """
+    names = suite.chosen(metrics)
+    if repeats < 1:
+        raise UserError(f"repeats={repeats}: a score is taken once at least; give --repeats 1")
     trained = load_trained(run, table)
     precision = precision or trained.config.precision
-    codes = encode(trained, table, precision=precision)
-    factors = table.factors.factors_of(np.arange(len(table)))
-    scores: list[dict[str, Any]] = []
-    for number, protocol in enumerate(factor_vae.PROTOCOLS):
-        rng = np.random.default_rng([seed, number])
-        values = factor_vae.score(codes, factors, rng, protocol)
-        scores.append({"metric": "FactorVAE score", "protocol": protocol, **values})
-    classes = None
-    if codes.category is not None:
-        labels = factors[:, table.factors.position("shape")]
-        values = classification.score(codes, labels)
-        scores += [
-            {
-                "metric": "unsupervised classification accuracy",
-                "protocol": protocol,
-                "score": values[protocol],
-                "chance": values[f"chance_{protocol}"],
-            }
-            for protocol in ("one_to_one", "majority")
-        ]
-        classes = classification.confusion(codes, labels).tolist()
-    kl = codes.kl()
-    outcome = {
+    outcome = _blank(trained, table, precision, seed, repeats)
+    jobs = suite.jobs(names, discrete=bool(trained.config.method.categories))
+    _take_over(outcome, run)
+    missing = [job for job in jobs if job not in _done(outcome)]
+    if missing or outcome["kl"] is None:
+        codes = encode(trained, table, precision=precision)
+        _score(outcome, run, table, codes, missing)
+    return outcome
+
+
+def _blank(trained: Trained, table: ImageTable, precision: str, seed: int, repeats: int) -> Outcome:
+    return {
         "method": trained.config.method.name,
         "data": trained.config.data,
         "seed": trained.config.seed,
         "step": trained.step,
         "checkpoint": "last",
+        "configuration": trained.config.identity(),
         "images": len(table),
         "precision": precision,
         "votes_seed": seed,
-        "scores": scores,
-        "kl": None if kl is None else kl.tolist(),
-        "images_by_category_and_shape": classes,
+        "repeats": repeats,
+        "scores": [],
+        "kl": None,
+        "images_by_category_and_shape": None,
     }
+
+
+def _take_over(outcome: Outcome, run: Run) -> None:
+    """Rows that stand in scores.json already, if they are of the same codes and draws."""
+    try:
+        before = json.loads(run.scores_file.read_text())
+        same = all(before[key] == outcome[key] for key in SAME)
+        kept = [row for row in before["scores"] if suite.known(row)]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if same:
+        outcome |= {key: before.get(key) for key in ("kl", "images_by_category_and_shape")}
+        outcome["scores"] = kept
+
+
+def _done(outcome: Outcome) -> set[suite.Job]:
+    return {suite.Job(row["name"], row["protocol"]) for row in outcome["scores"]}
+
+
+def _score(
+    outcome: Outcome, run: Run, table: ImageTable, codes: Codes, missing: list[suite.Job]
+) -> None:
+    """Add the missing rows, saved one protocol at a time."""
+    factors = table.factors.factors_of(np.arange(len(table)))
+    kl = codes.kl()
+    outcome["kl"] = None if kl is None else kl.tolist()
+    labels = None
+    if codes.category is not None:
+        labels = factors[:, table.factors.position("shape")]
+        confusion = classification.confusion(codes, labels)
+        outcome["images_by_category_and_shape"] = confusion.tolist()
+    _write(outcome, run)
+    with tqdm(missing, desc="scoring", unit="protocol") as bar:
+        for job in bar:
+            bar.set_postfix_str(f"{job.metric} {job.protocol}")
+            given = labels if job.metric == "classification" and labels is not None else factors
+            how = {"seed": outcome["votes_seed"], "repeats": outcome["repeats"]}
+            outcome["scores"] += suite.rows(job, codes, given, **how)
+            outcome["scores"].sort(key=suite.place)
+            _write(outcome, run)
+
+
+def _write(outcome: Outcome, run: Run) -> None:
     with written_atomically(run.scores_file) as file:
         file.write(json.dumps(outcome, indent=2).encode())
-    return outcome
 
 
-def as_text(outcome: dict[str, Any]) -> str:
+def as_text(outcome: Outcome) -> str:
     """The scores as a table for the terminal."""
     lines = [
         f"{outcome['method']}, seed {outcome['seed']}, {outcome['checkpoint']} checkpoint"
         f" (step {outcome['step']:,}), {outcome['images']:,} images",
-        f"{'metric':38}{'protocol':16}{'score':>8}  ",
+        f"{'metric':44}{'protocol':24}{'score':>8}  ",
     ]
-    for row in outcome["scores"]:
-        beside = (
-            f"chance {row['chance']:.4f}"
-            if "chance" in row
-            else f"± {row['standard_error']:.4f}, {row['dimensions']} dimensions"
-        )
-        lines.append(f"{row['metric']:38}{row['protocol']:16}{row['score']:8.4f}  {beside}")
+    lines += [
+        f"{row['metric']:44}{row['protocol']:24}{row['score']:8.4f}  {_beside(row)}"
+        for row in outcome["scores"]
+    ]
     if outcome["kl"] is not None:
-        lines.append("KL per dimension, nats: " + " ".join(f"{v:.2f}" for v in outcome["kl"]))
+        lines.append("KL per dimension, nats: " + " ".join(f"{k:.2f}" for k in outcome["kl"]))
     return "\n".join(lines)
+
+
+def _beside(row: suite.Row) -> str:
+    parts = []
+    if "standard_error" in row:
+        parts.append(f"± {row['standard_error']:.4f}")
+    if "low" in row:
+        parts.append(f"{row['low']:.4f} to {row['high']:.4f} in {row['repeats']}")
+    if "chance" in row:
+        parts.append(f"chance {row['chance']:.4f}")
+    if "dimensions" in row:
+        parts.append(f"{row['dimensions']} dimensions")
+    return ", ".join(parts)

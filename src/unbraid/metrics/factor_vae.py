@@ -13,10 +13,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
 from unbraid.codes import Codes
 from unbraid.errors import UserError
+from unbraid.metrics import arrays
+from unbraid.metrics.protocols import find, named
+
+TITLE = "the FactorVAE score"
 
 
 @dataclass(frozen=True)
@@ -39,42 +43,29 @@ class Protocol:
     min_entropy: float = 0.1
 
 
-PROTOCOLS: dict[str, Protocol] = {
-    p.name: p
-    for p in (
-        Protocol("jeong2019", images=100, votes=800, held_out=0, stratified=True, min_kl=0.1),
-        Protocol("kim2018", images=100, votes=800, held_out=800, stratified=False, min_kl=0.1),
-        Protocol(
-            "locatello2019",
-            images=64,
-            votes=10_000,
-            held_out=5_000,
-            stratified=False,
-            min_std=0.05,
-        ),
-        Protocol("lecture", images=1_000, votes=800, held_out=0, stratified=True),
-    )
-}
+PROTOCOLS = named(
+    Protocol("jeong2019", images=100, votes=800, held_out=0, stratified=True, min_kl=0.1),
+    Protocol("kim2018", images=100, votes=800, held_out=800, stratified=False, min_kl=0.1),
+    Protocol(
+        "locatello2019", images=64, votes=10_000, held_out=5_000, stratified=False, min_std=0.05
+    ),
+    Protocol("lecture", images=1_000, votes=800, held_out=0, stratified=True),
+)
 
 
 def score(
     codes: Codes,
-    factors: Int[np.ndarray, "n f"],
+    factors: Shaped[np.ndarray, "..."],
     rng: np.random.Generator,
     protocol: Protocol | str = "jeong2019",
 ) -> dict[str, float]:
     """Accuracy of the vote classifier, its binomial standard error, and the dimensions that count.
 
-    0 if no dimension counts: no vote can be cast. UserError if lengths differ, the protocol is
-    unknown, or no factor varies.
+    0 if no dimension counts: no vote can be cast. UserError for bad arrays or an unknown protocol.
     """
-    protocol = find(protocol)
+    protocol = find(protocol, PROTOCOLS, TITLE)
+    factors = arrays.checked(codes, factors)
     spread, counts = _spread(codes, protocol)
-    if len(codes.mean) != len(factors):
-        raise UserError(
-            f"{len(codes.mean)} codes for {len(factors)} items: each item has one of both; give"
-            " arrays of one length"
-        )
     if not counts.any():
         return {"score": 0.0, "standard_error": 0.0, "dimensions": 0}
     fitted = votes(codes, factors, rng, protocol, protocol.votes)
@@ -96,7 +87,7 @@ def votes(
     number: int,
 ) -> Int[np.ndarray, "d f"]:
     """The count matrix: votes by dimension (continuous ones, then the discrete code) and factor."""
-    protocol = find(protocol)
+    protocol = find(protocol, PROTOCOLS, TITLE)
     spread, counts = _spread(codes, protocol)
     varying = [f for f in range(factors.shape[1]) if factors[:, f].min() != factors[:, f].max()]
     if not varying:
@@ -107,24 +98,14 @@ def votes(
     chosen = np.resize(varying, number) if protocol.stratified else rng.choice(varying, size=number)
     matrix = np.zeros((len(spread), factors.shape[1]), np.int64)
     for factor in varying:
-        index = _draw(factors[:, factor], int((chosen == factor).sum()), protocol.images, rng)
+        index = arrays.draw_with_one_value(
+            factors[:, factor], int((chosen == factor).sum()), protocol.images, rng
+        )
         variance = _variances(codes, index)
         variance[:, counts] /= spread[counts]
         variance[:, ~counts] = np.inf
         matrix[:, factor] = np.bincount(variance.argmin(axis=1), minlength=len(spread))
     return matrix
-
-
-def find(protocol: Protocol | str) -> Protocol:
-    """A protocol by its name."""
-    if isinstance(protocol, Protocol):
-        return protocol
-    if protocol not in PROTOCOLS:
-        raise UserError(
-            f"protocol {protocol!r}: unknown for the FactorVAE score; give one of"
-            f" {', '.join(PROTOCOLS)}"
-        )
-    return PROTOCOLS[protocol]
 
 
 def _spread(codes: Codes, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
@@ -140,17 +121,6 @@ def _spread(codes: Codes, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
         spread = np.append(spread, 1 - np.sum(share**2))
         counts = np.append(counts, entropy > protocol.min_entropy)
     return spread, counts
-
-
-def _draw(
-    values: Int[np.ndarray, " n"], number: int, images: int, rng: np.random.Generator
-) -> Int[np.ndarray, "votes images"]:
-    """For each vote a value of the factor, uniform, and items that have it, uniform."""
-    order = np.argsort(values, kind="stable")
-    _, starts, sizes = np.unique(values[order], return_index=True, return_counts=True)
-    value = rng.integers(0, len(starts), size=number)
-    offset = (rng.random((number, images)) * sizes[value, None]).astype(np.int64)
-    return order[starts[value, None] + offset]
 
 
 def _variances(

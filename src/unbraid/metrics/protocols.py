@@ -1,0 +1,38 @@
+"""Named protocols: how one is found, and how it is shown."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from unbraid.errors import UserError
+
+P = TypeVar("P")
+
+
+def named(*protocols: P) -> dict[str, P]:
+    """Protocols by their names."""
+    return {getattr(p, "name"): p for p in protocols}  # noqa: B009
+
+
+def find(protocol: P | str, protocols: Mapping[str, P], metric: str) -> P:
+    """A protocol by its name; UserError if it is none of this metric's."""
+    if not isinstance(protocol, str):
+        if isinstance(protocol, type(next(iter(protocols.values())))):
+            return protocol
+        raise UserError(
+            f"protocol {protocol!r}: a record of another metric than {metric}; give one of"
+            f" {', '.join(protocols)}"
+        )
+    if protocol not in protocols:
+        raise UserError(
+            f"protocol {protocol!r}: unknown for {metric}; give one of {', '.join(protocols)}"
+        )
+    return protocols[protocol]
+
+
+def fields(protocol: Any) -> str:
+    """A protocol's fields but for its name, as `images=64, votes=10000`."""
+    pairs = dataclasses.asdict(protocol).items()
+    return ", ".join(f"{name}={value}" for name, value in pairs if name != "name")

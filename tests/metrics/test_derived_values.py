@@ -1,0 +1,176 @@
+"""Codes with a known joint distribution, and the values that follow from it on paper."""
+
+import numpy as np
+import pytest
+from tests.metrics.codes_of_all_kinds import codes_of, scores
+
+from unbraid.codes import Codes
+from unbraid.metrics import classification, dci, irs, modularity, unsupervised
+from unbraid.metrics.infomec import concentration
+
+# A bit through a channel that flips one in four: I = ln 2 − H(¼), over ln 2.
+SHARE = 1 - (-0.25 * np.log(0.25) - 0.75 * np.log(0.75)) / np.log(2)
+
+
+@pytest.fixture
+def channel() -> tuple[Codes, np.ndarray]:
+    """The bit, and a category that is the bit flipped in every fourth item; no other dimension."""
+    bit = np.repeat([0, 1], 6_000)
+    flipped = np.where(np.arange(12_000) % 4 == 0, 1 - bit, bit)
+    idle = np.zeros((12_000, 1))
+    return Codes(idle, idle + 1, category=flipped, categories=2), bit[:, None]
+
+
+@pytest.fixture
+def rotated() -> tuple[Codes, np.ndarray]:
+    """Factors a, b of 5 values and c of 3, all combinations alike; the code is a + b, a − b, c."""
+    values = np.meshgrid(range(5), range(5), range(3), indexing="ij")
+    factors = np.repeat(np.stack([v.reshape(-1) for v in values], axis=1), 40, axis=0)
+    a, b, c = factors.T
+    return codes_of(np.stack([a + b, a - b, c], axis=1)), factors.astype(np.int64)
+
+
+def test_a_noisy_bit(channel: tuple[Codes, np.ndarray]) -> None:
+    """MIG = compactness of information = I/H; R² = (1 − 2·¼)²; accuracy ¾; area (¾ + ¾)/2."""
+    for protocol in ("chen2018", "locatello2019", "do2020"):
+        found = scores("mig", protocol, *channel)
+        assert found["score"] == pytest.approx(SHARE, abs=4 * found["standard_error"] + 1e-9)
+    assert scores("mig", "do2020", *channel)["score"] == pytest.approx(SHARE, abs=1e-9)
+    found = scores("sap", "kumar2018", *channel)
+    assert found["score"] == pytest.approx(1 / 4, abs=4 * found["standard_error"])
+    assert scores("sap", "locatello2019", *channel)["score"] == pytest.approx(1 / 4, abs=0.03)
+    found = scores("modularity", "ridgeway2018", *channel)
+    assert found["explicitness"] == pytest.approx(2 * 3 / 4 - 1, abs=0.04)
+    assert found["modularity"] == 1.0
+    found = scores("infomec", "hsu2023", *channel)
+    assert found["explicitness"] == pytest.approx(SHARE, abs=0.03)
+    assert (found["modularity"], found["compactness"]) == (1.0, 1.0)
+    for protocol in ("locatello2019-logistic", "locatello2019-trees"):
+        found = scores("probes", protocol, *channel)
+        assert found["score"] == pytest.approx(3 / 4, abs=4 * found["standard_error"])
+        assert found["chance"] == pytest.approx(1 / 2, abs=0.03)
+    found = scores("dci", "locatello2019", *channel)
+    assert (found["disentanglement"], found["completeness"]) == (1.0, 1.0)
+    assert found["informativeness"] == pytest.approx(3 / 4, abs=0.03)
+    assert scores("beta-vae", "locatello2019", *channel)["score"] == 1.0
+
+
+def test_normalised_information_of_a_noisy_bit(channel: tuple[Codes, np.ndarray]) -> None:
+    """2 I/(H + H) = I/ln 2, both being fair bits."""
+    codes, factors = channel
+    found = classification.score(codes, factors[:, 0])
+    assert found["nmi"] == pytest.approx(SHARE, abs=1e-12)
+    assert found["one_to_one"] == 3 / 4
+    one = classification.score(codes, factors[:, 0], protocol="nmi")
+    assert one == {"score": found["nmi"], "chance": 0.0}
+
+
+def test_a_rotated_pair(rotated: tuple[Codes, np.ndarray]) -> None:
+    """a + b and a − b know as much of a as of b: a gap of 0 for two factors, of 1 for c.
+
+    Modularity: one of two other factors known as well, 1 − ½, twice, and 1: ⅔. InfoMEC: (½ − ⅓)/⅔ =
+    ¼, twice, and 1: ½ by row and by column.
+    """
+    for protocol in ("locatello2019", "chen2018"):
+        assert scores("mig", protocol, *rotated)["score"] == pytest.approx(1 / 3, abs=1e-3)
+    assert scores("sap", "kumar2018", *rotated)["score"] == pytest.approx(1 / 3, abs=1e-12)
+    found = scores("modularity", "ridgeway2018", *rotated)
+    assert found["modularity"] == pytest.approx(2 / 3, abs=0.02)
+    found = scores("infomec", "hsu2023", *rotated)
+    assert found["modularity"] == pytest.approx(1 / 2, abs=1e-3)
+    assert found["compactness"] == pytest.approx(1 / 2, abs=1e-3)
+    # The votes of a and b are told apart by chance.
+    found = scores("beta-vae", "locatello2019", *rotated)
+    assert found["score"] == pytest.approx(2 / 3, abs=0.02)
+
+
+def test_the_lasso_on_a_rotated_pair(rotated: tuple[Codes, np.ndarray]) -> None:
+    """Uncorrelated standardised columns: |w| = |correlation| − α, 1/√2 − α four times, and 1 − α.
+
+    Rows of a + b, a − b are halves: 1 − ln 2/ln 3; the row of c is pure.
+    """
+    pair, single = 1 / np.sqrt(2) - 0.02, 1 - 0.02
+    wanted = (4 * pair * (1 - np.log(2) / np.log(3)) + single) / (4 * pair + single)
+    found = scores("dci", "eastwood2018", *rotated)
+    assert found["disentanglement"] == pytest.approx(wanted, abs=0.01)
+    assert found["completeness"] == pytest.approx(wanted, abs=0.01)
+    # What is not predicted of c is its share α; of a and b √2·α.
+    root = (2 * 0.02 * np.sqrt(2) + 0.02) / 3
+    assert found["informativeness"] == pytest.approx(1 - root, abs=1e-3)
+
+
+def test_boosting_on_a_rotated_pair_prefers_neither(rotated: tuple[Codes, np.ndarray]) -> None:
+    """Halves for a and b, pure for c, importances summing to 1 a factor: (2·(1 − ln2/ln3) + 1)/3.
+
+    Less what little the trees give the third column.
+    """
+    found = scores("dci", "locatello2019", *rotated)
+    wanted = (2 * (1 - np.log(2) / np.log(3)) + 1) / 3
+    assert found["disentanglement"] == pytest.approx(wanted, abs=0.02)
+    assert found["informativeness"] > 0.99
+
+
+def test_irs_on_a_rotated_pair(rotated: tuple[Codes, np.ndarray]) -> None:
+    """a held, a ± b moves by 2 of its greatest 4; c is not moved: weights 4/2, 4/2 and 1/√(2/3)."""
+    weight = 1 / np.sqrt(2 / 3)
+    wanted = (2 * 2 * 0.5 + weight) / (4 + weight)
+    assert scores("irs", "suter2019", *rotated)["score"] == pytest.approx(wanted, abs=1e-9)
+
+
+def test_irs_of_half_the_span() -> None:
+    """Two factors of values 0, 1; z = f₀ + f₁/2: f₀ held, ¼ of a greatest ¾ is left: 1 − ⅓."""
+    labels = np.array([[i, j] for i in (0, 1) for j in (0, 1)])
+    z = labels @ np.array([[1.0], [0.5]])
+    assert irs.robustness(z, labels, 1.0) == pytest.approx(2 / 3)
+    # Linear quantiles of ¼, ¼ are ¼.
+    assert irs.robustness(z, labels, 0.5) == pytest.approx(2 / 3)
+
+
+def test_dci_of_a_table() -> None:
+    """Rows (3, 1) and (0, 4): D = (4·(1 − H₂(¼)) + 4·1)/8; columns (3, 0) and (1, 4) for C."""
+    table = np.array([[3.0, 1.0], [0.0, 4.0]])
+
+    def bits(p: float) -> float:
+        return float(-p * np.log2(p) - (1 - p) * np.log2(1 - p))
+
+    assert dci.disentanglement(table) == pytest.approx((1 - bits(1 / 4) + 1) / 2)
+    assert dci.disentanglement(table.T) == pytest.approx((3 * 1 + 5 * (1 - bits(1 / 5))) / 8)
+    assert dci.disentanglement(np.zeros((2, 2))) == 0.0
+    assert dci.disentanglement(np.ones((3, 4))) == pytest.approx(0.0)
+
+
+def test_modularity_of_a_table() -> None:
+    """Rows (2, 1, 0) and (0, 0, 3): 1 − (1/4)/2 = 7/8 and 1; an idle row counts 0 or not at all."""
+    table = np.array([[2.0, 1.0, 0.0], [0.0, 0.0, 3.0], [0.0, 0.0, 0.0]])
+    assert modularity.modularity(table, idle=False) == pytest.approx((7 / 8 + 1) / 2)
+    assert modularity.modularity(table, idle=True) == pytest.approx((7 / 8 + 1) / 3)
+
+
+def test_concentration_of_a_table() -> None:
+    """Rows (3, 1) and (0, 0): (¾ − ½)/½ = ½, and 0."""
+    assert concentration(np.array([[3.0, 1.0], [0.0, 0.0]])) == pytest.approx(1 / 4)
+
+
+def test_the_area_under_a_curve() -> None:
+    """Positives 3, 1 and negatives 2, 1: pairs won 1 + 1, lost 1, tied ½: 2½ of 4."""
+    scored = np.array([3.0, 1.0, 2.0, 1.0])
+    positive = np.array([True, True, False, False])
+    assert modularity.area(scored, positive) == pytest.approx(2.5 / 4)
+
+
+def test_gaussian_scores_of_a_correlated_pair() -> None:
+    """Correlation ρ: TC = −½ ln(1 − ρ²); eigenvalues 1 ± ρ, so W = (4 − 2(√(1+ρ) + √(1−ρ)))/2."""
+    rho = 0.6
+    signs = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]], float)
+    x = np.stack([signs[:, 0], rho * signs[:, 0] + np.sqrt(1 - rho**2) * signs[:, 1]], axis=1)
+    total, distance = unsupervised.gaussian(x * [5.0, 0.1])
+    assert total == pytest.approx(-0.5 * np.log(1 - rho**2))
+    assert distance == pytest.approx(2 - np.sqrt(1 + rho) - np.sqrt(1 - rho))
+
+
+def test_the_information_of_every_pair(grid: np.ndarray) -> None:
+    """A grid's dimensions are independent; its copy of one shares its entropy, ln 5."""
+    table = unsupervised.matrix(codes_of(grid[:, [0, 1, 2, 2]], category=grid[:, 2], categories=5))
+    assert np.diag(table) == pytest.approx(np.log([3, 4, 5, 5, 5]))
+    assert table[2, 3] == table[2, 4] == pytest.approx(np.log(5))
+    assert table[0, 1] == pytest.approx(0, abs=1e-12)

@@ -1,0 +1,204 @@
+"""The parts of metrics against independent implementations: scikit-learn, scipy, disent 0.8.0."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy.stats import entropy
+from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.feature_selection import mutual_info_classif
+from sklearn.linear_model import Lasso, LogisticRegression
+from sklearn.metrics import mutual_info_score, normalized_mutual_info_score, roc_auc_score
+from sklearn.svm import LinearSVC
+from tests.oracles.disent_values import KINDS, TRAIN, VALUES, encoded, grid, sample
+
+from unbraid.codes import Codes
+from unbraid.metrics import (
+    arrays,
+    classification,
+    dci,
+    factor_vae,
+    logistic,
+    mig,
+    modularity,
+    mutual_information,
+    sap,
+    threshold,
+    trees,
+)
+
+DISENT = json.loads(VALUES.read_text())
+kinds = pytest.mark.parametrize("kind", KINDS)
+
+
+@kinds
+def test_information_of_counts_is_scikit_learns(kind: str) -> None:
+    s = sample(kind)
+    code = mutual_information.code_classes(Codes(s["z_train"]), 20)
+    half = np.arange(TRAIN) % 2
+    joints = mutual_information.counted(code, s["y_train"], half)
+    information, entropies = mutual_information.tables(joints)
+    for f, labels in enumerate(s["y_train"].T):
+        assert entropies[0, f] == pytest.approx(entropy(np.bincount(labels)))
+        for d, column in enumerate(code.T):
+            wanted = mutual_info_score(column, labels)
+            assert information[0, d, f] == pytest.approx(wanted, abs=1e-9)
+            # Without the first half.
+            wanted = mutual_info_score(column[half == 1], labels[half == 1])
+            assert information[1, d, f] == pytest.approx(wanted, abs=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["noisy", "noise", "mixed"])
+def test_information_of_neighbours_is_scikit_learns(kind: str) -> None:
+    s = sample(kind)
+    for f in range(s["y_train"].shape[1]):
+        labels = s["y_train"][:1500, f]
+        wanted = mutual_info_classif(s["z_train"][:1500], labels, random_state=0)
+        found = [mutual_information.nearest(x, labels) for x in s["z_train"][:1500].T]
+        # A neighbour within rounding of the radius counts or does not.
+        np.testing.assert_allclose(found, wanted, atol=2e-4)
+
+
+def test_information_of_few_numbers_is_that_of_counts() -> None:
+    """Ties: the estimator of neighbours becomes that of counts, but for terms of 1/n."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 4_000)
+    column = np.where(rng.random(4_000) < 0.8, labels, rng.integers(0, 3, 4_000))
+    wanted = mutual_info_score(column, labels)
+    found = mutual_information.nearest(column.astype(float), labels)
+    assert found == pytest.approx(wanted, abs=0.002)
+
+
+def test_a_smeared_code_has_the_information_of_its_mixture() -> None:
+    """Two means ±1 of std 1: I = ln 2 − E[H_b(p)], by quadrature; and of a drawn code, in bins."""
+    labels = np.repeat([0, 1], 50)
+    mean, std = np.where(labels == 1, 1.0, -1.0), np.ones(100)
+    z = np.linspace(-9, 9, 20_001)
+    p = np.exp(-0.5 * (z[:, None] - np.array([-1.0, 1.0])) ** 2) / np.sqrt(2 * np.pi)
+    total = p.mean(axis=1)
+    integrand = 0.5 * np.sum(p * np.log(p / total[:, None]), axis=1)
+    wanted = np.sum(integrand) * (z[1] - z[0])
+    for width in (0.5, 0.1):
+        edges = np.arange(-6, 6 + width, width)
+        group = np.zeros(100, np.int64)
+        joint = mutual_information.smeared(mean, std, edges, labels[:, None], group)[0]
+        found = mutual_information.information(joint[0])
+        assert found == pytest.approx(wanted, abs=0.02 * width)
+        assert found < wanted
+
+
+def test_normalised_information_is_scikit_learns() -> None:
+    rng = np.random.default_rng(0)
+    category = rng.integers(0, 4, 500)
+    labels = np.where(rng.random(500) < 0.5, category % 3, rng.integers(0, 3, 500))
+    codes = Codes(np.zeros((500, 1)), category=category, categories=4)
+    wanted = normalized_mutual_info_score(labels, category)
+    assert classification.score(codes, labels)["nmi"] == pytest.approx(wanted)
+
+
+def test_logistic_regression_is_scikit_learns() -> None:
+    s = sample("noisy")
+    for f in (0, 2):
+        x, y = s["z_train"][:2000], s["y_train"][:2000, f]
+        other = LogisticRegression(C=0.5, tol=1e-8, max_iter=2000).fit(x, y)
+        weights = logistic.fit(x, y, int(y.max()) + 1, strength=0.5)
+        p = logistic.probabilities(weights, s["z_test"])
+        np.testing.assert_allclose(p, other.predict_proba(s["z_test"]), atol=3e-3)
+
+
+def test_the_area_is_scikit_learns() -> None:
+    rng = np.random.default_rng(0)
+    positive, scored = rng.random(300) < 0.3, rng.integers(0, 20, 300).astype(float)
+    wanted = roc_auc_score(positive, scored)
+    assert modularity.area(scored, positive) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("factor", [0, 1, 4])
+def test_the_support_vector_machine_is_liblinears(factor: int) -> None:
+    s = sample("noisy")
+    x, y = s["z_train"][:, factor], s["y_train"][:, factor]
+    for labels in (y, (y > y.mean()).astype(np.int64)):
+        other = LinearSVC(C=0.01, class_weight="balanced", tol=1e-9, max_iter=100_000)
+        other.fit(x[:, None], labels)
+        classes, weights = threshold.fit(x, labels, 0.01)
+        if len(classes) == 2:
+            # scikit-learn keeps the second class's machine only.
+            weights = weights[1:]
+        np.testing.assert_allclose(weights[:, 0], other.coef_[:, 0], atol=1e-5)
+        np.testing.assert_allclose(weights[:, 1], other.intercept_, atol=1e-5)
+
+
+def test_the_lasso_is_scikit_learns() -> None:
+    s = sample("mixed")
+    x = (s["z_train"] - s["z_train"].mean(axis=0)) / s["z_train"].std(axis=0)
+    y = s["y_train"][:, 3]
+    y = (y - y.mean()) / y.std()
+    for alpha in (0.02, 0.3):
+        other = Lasso(alpha=alpha, tol=1e-10, max_iter=100_000).fit(x, y).coef_
+        found = dci.lasso(x.T @ x / len(x), x.T @ y / len(x), alpha)
+        np.testing.assert_allclose(found, other, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["noisy", "mixed"])
+def test_boosting_is_scikit_learns_on_the_same_bins(kind: str) -> None:
+    s = sample(kind)
+    y = s["y_train"][:1500, 2]
+    x = s["z_train"][:1500]
+    # Whole numbers below 64: both see the same cuts.
+    edges = np.quantile(x, np.linspace(0, 1, 42)[1:-1], axis=0)
+    x = np.stack([np.searchsorted(e, c) for e, c in zip(edges.T, x.T, strict=True)], axis=1)
+    test = [np.searchsorted(e, c) for e, c in zip(edges.T, s["z_test"].T, strict=True)]
+    x, test = x.astype(float), np.stack(test, axis=1).astype(float)
+    # Splits of equal gain are chosen by lot in both.
+    for rounds, tolerance in ((3, 2e-3), (20, 0.01)):
+        other = GradientBoostingClassifier(n_estimators=rounds, random_state=0).fit(x, y)
+        ours = trees.fit(x, y, 8, rounds=rounds)
+        np.testing.assert_allclose(ours.importance, other.feature_importances_, atol=tolerance)
+        assert np.mean(ours.predicted(test) == other.predict(test)) > 0.97
+
+
+@kinds
+def test_mig_and_sap_are_disents(kind: str) -> None:
+    s, other = sample(kind), DISENT[kind]
+    codes = Codes(np.concatenate([s["z_train"], s["z_test"]]))
+    y = np.concatenate([s["y_train"], s["y_test"]])
+    train, test = np.arange(TRAIN), np.arange(TRAIN, len(y))
+    code = mutual_information.code_classes(arrays.taken(codes, train), 20)
+    joints = mutual_information.counted(code, y[train], train % 2)
+    found = mig.gap(*mutual_information.tables(joints))[0]
+    # Values on the edge of two bins of the rotated code fall to either side by rounding.
+    assert found == pytest.approx(other["mig"]["mig.discrete_score"], abs=3e-4)
+    for protocol, key, tolerance in (
+        ("locatello2019", "sap", 5e-4),
+        ("kumar2018", "sap_continuous", 1e-9),
+    ):
+        table = np.sort(sap.table(codes, y, train, test, sap.PROTOCOLS[protocol]), axis=0)
+        found = np.mean(table[-1] - table[-2])
+        assert found == pytest.approx(other[key]["sap.score"], abs=tolerance)
+
+
+@kinds
+def test_dci_is_disents_but_for_bins(kind: str) -> None:
+    s, other = sample(kind), DISENT[kind]["dci"]
+    owner = np.arange(s["z_train"].shape[1])
+    importance, right = dci.importances(
+        s["z_train"], s["y_train"], s["z_test"], s["y_test"], owner, dci.PROTOCOLS["locatello2019"]
+    )
+    # 2,500 test items, five factors each: the std of an accuracy is at most 0.01.
+    found = dci.disentanglement(importance)
+    assert found == pytest.approx(other["dci.disentanglement"], abs=0.015)
+    found = dci.disentanglement(importance.T)
+    assert found == pytest.approx(other["dci.completeness"], abs=0.015)
+    assert right == pytest.approx(other["dci.informativeness_test"], abs=0.015)
+
+
+@kinds
+def test_the_factor_vae_score_is_disents(kind: str) -> None:
+    protocol = factor_vae.Protocol(
+        "disent", images=64, votes=2_000, held_out=1_000, stratified=False
+    )
+    found = factor_vae.score(Codes(encoded(kind)), grid(), np.random.default_rng(0), protocol)
+    other = DISENT[kind]["factor_vae"]["factor_vae.eval_accuracy"]
+    # Both are sampled: four standard errors of a difference.
+    allowed = 4 * np.sqrt(2) * max(found["standard_error"], 0.002)
+    assert found["score"] == pytest.approx(other, abs=allowed)
