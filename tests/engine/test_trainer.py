@@ -318,6 +318,23 @@ def test_every_method_resumes_to_the_same_bits(
             assert any(n.startswith(f"adam.{group}.exp_avg.{part}.") for n in kept), part
 
 
+@pytest.mark.parametrize(("name", "images"), [("vae", 4), ("factor-vae", 8)])
+def test_a_step_takes_as_many_batches_as_the_method_says(
+    name: str, images: int, table: ImageTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    advance = State.advance
+
+    def watched(state: State, x: torch.Tensor) -> None:
+        seen.append(x)
+        advance(state, x)
+
+    monkeypatch.setattr(State, "advance", watched)
+    train(Config(find(name)(), "dsprites", Budget(2, 4), 0, "fp32"), table, tmp_path / name)
+    assert [len(x) for x in seen] == [images, images]
+    assert not torch.equal(seen[0][:4], seen[0][-4:]) or images == 4
+
+
 def test_each_group_moves_by_its_own_loss_alone(table: ImageTable) -> None:
     """The discriminator's rate does not touch the VAE, nor the VAE's the discriminator."""
     x = torch.from_numpy(table.images(np.arange(0, 8000, 1000))).float()

@@ -95,7 +95,7 @@ def draw(path: Path, comparison: Comparison) -> None:
     """
     pairs = comparison.pairs
     columns = comparison.left.images.shape[2]
-    size = (2 * (1.6 + 0.62 * columns), 0.9 + 0.62 * (2 + len(pairs)) + 0.35)
+    size = (2 * (2.0 + 0.62 * columns), 0.9 + 0.62 * (2 + len(pairs)) + 0.35)
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(2, 2, height_ratios=[2, len(pairs)], squeeze=False)
     sides = ((comparison.left, 0), (comparison.right, 1))
