@@ -19,8 +19,9 @@ lint: .venv/.installed-dev ## format, lint, types
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 
-bench: .venv/.installed-dev ## step time, encoding, memory; writes results/benchmarks/
+bench: .venv/.installed-dev ## step time, encoding, metrics, memory; writes results/benchmarks/
 	$(BIN)/python -m benchmarks.step
+	$(BIN)/python -m benchmarks.metrics
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

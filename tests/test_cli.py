@@ -98,6 +98,9 @@ def test_the_whole_path(
         (("train", "vae", "--device", "tpu9", "--out", "x"), "device 'tpu9': not usable here"),
         (("train", "vae", "--preset", "best", "--out", "x"), "invalid choice: 'best'"),
         (("evaluate", "nowhere"), "nowhere: it holds no config.toml, so it is no run"),
+        (("evaluate", "nowhere", "--metrics", "best"), "metric 'best': unknown; give all or some"),
+        (("evaluate", "nowhere", "--metrics", "udr"), "metric 'udr': it compares the members"),
+        (("evaluate", "nowhere", "--repeats", "x"), "invalid int value: 'x'"),
         (("traverse", "nowhere"), "nowhere: it holds no config.toml, so it is no run"),
         (("information", "nowhere"), "nowhere: it holds no config.toml, so it is no run"),
         (("compare", "nowhere", "x"), "nowhere: it holds no config.toml, so it is no run"),
@@ -232,7 +235,18 @@ def test_ctrl_c_is_130(
     assert "what was reached is saved" in complaint
 
 
-@pytest.mark.parametrize("command", [[], ["data"], ["data", "dsprites"], ["train"], ["evaluate"]])
+def test_metrics_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    code, printed, _ = run(capsys, "metrics")
+    assert code == 0
+    for name, metric in metrics.METRICS.items():
+        assert f"{name}: " in printed
+        for protocol in metric.PROTOCOLS:
+            assert protocol in printed
+
+
+@pytest.mark.parametrize(
+    "command", [["metrics"], [], ["data"], ["data", "dsprites"], ["train"], ["evaluate"]]
+)
 def test_help_teaches(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     code, printed, _ = run(capsys, *command, "--help")
     assert code == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from unbraid.methods import METHODS
-from unbraid.metrics.factor_vae import PROTOCOLS
+from unbraid.metrics import METRICS
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "src" / "unbraid").rglob("*.py"))
@@ -58,7 +58,8 @@ def test_methods_and_metrics_know_their_place() -> None:
 
 def test_the_readme_has_a_row_for_every_method_and_protocol() -> None:
     readme = (ROOT / "README.md").read_text()
-    for name in (*METHODS, *PROTOCOLS):
+    protocols = {name for metric in METRICS.values() for name in metric.PROTOCOLS}
+    for name in (*METHODS, *METRICS, *protocols):
         assert f"`{name}`" in readme, name
     for picture in re.findall(r"\]\(([^)#:]+)\)", readme):
         assert (ROOT / picture).exists(), picture

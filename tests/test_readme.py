@@ -24,12 +24,9 @@ def test_every_command_shown_is_one() -> None:
     from unbraid.cli import _parser
 
     readme = (ROOT / "README.md").read_text()
-    shown = re.findall(
-        r"^unbraid ((?:data|train|evaluate|traverse|information|compare).*?)(?:\s+#.*)?$",
-        readme,
-        re.M,
-    )
-    assert len(shown) >= 4
+    commands = "data|train|evaluate|traverse|information|compare|metrics"
+    shown = re.findall(rf"^unbraid ((?:{commands}).*?)(?:\s+#.*)?$", readme, re.M)
+    assert len(shown) >= 6
     for line in shown:
         assert _parser().parse_args(line.split()).command
     makefile = (ROOT / "Makefile").read_text()

@@ -123,8 +123,10 @@ def test_noise_knows_nothing(name: str, protocol: str, grid: np.ndarray) -> None
         chance_of_trees = (1 / 3 + 1 / 4 + 1 / 5) / 3 if protocol == "locatello2019" else 0.0
         assert found["informativeness"] == pytest.approx(chance_of_trees, abs=0.04)
     else:
+        # 2,400 items in 20 by 20 bins look as if they shared 19²/(2·2400) = 0.075 nats.
+        tolerance = 0.1 if name == "unsupervised" else 0.06
         for value in found.values():
-            assert value == pytest.approx(chance.get(name, 0.0), abs=0.06)
+            assert value == pytest.approx(chance.get(name, 0.0), abs=tolerance)
 
 
 @every

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from unbraid.codes import Codes
+from unbraid.errors import UserError
 from unbraid.metrics import arrays, mutual_information, uncertainty
 from unbraid.metrics.protocols import find, named
 
@@ -47,8 +48,11 @@ def score(
     Wasserstein distance is of dimensions of unit variance, over their number: the same for a
     rescaled code. The first two leave the discrete code and constant dimensions out; a copy of a
     dimension has infinite TC, of which ½ ln 10¹² = 13.8 nats are given. `factors` are not used.
+    UserError for one item.
     """
     protocol = find(protocol, PROTOCOLS, TITLE)
+    if len(codes.mean) < 2:
+        raise UserError("codes of 1 item: nothing varies in one; give codes of 2 items or more")
     index = arrays.draw(len(codes.mean), protocol.items, rng)
     codes = arrays.taken(codes, index)
     x, _ = arrays.columns(codes)

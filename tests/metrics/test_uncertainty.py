@@ -1,0 +1,72 @@
+"""Standard errors are the spread over repeats; intervals are Student's."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.metrics.codes_of_all_kinds import SCORED, errors, values
+
+from unbraid.codes import Codes
+from unbraid.metrics import METRICS, uncertainty
+
+FEW = {"train": 800, "test": 400, "items": 1_000, "votes": 800, "held_out": 400, "rounds": 10}
+# The greatest deviation of a sample has no jackknife worth its name; jeong2019 and the lecture
+# score on the votes that they fit.
+EXEMPT = {("irs", "suter2019"), ("factor-vae", "jeong2019"), ("factor-vae", "lecture")}
+
+
+def smaller(protocol: Any) -> Any:
+    """The protocol on few items, so that a repeat is quick and its spread is seen."""
+    names = {field.name for field in dataclasses.fields(protocol)}
+    few = {k: v for k, v in FEW.items() if k in names and getattr(protocol, k)}
+    return dataclasses.replace(protocol, **few)
+
+
+@pytest.mark.parametrize(
+    ("name", "protocol"), [pair for pair in SCORED if pair not in EXEMPT], ids=lambda v: v
+)
+def test_the_standard_error_is_the_spread_over_repeats(name: str, protocol: str) -> None:
+    rng = np.random.default_rng(0)
+    factors = rng.integers(0, (3, 4, 5), size=(60_000, 3))
+    turn = np.array([[1.0, 0.3, 0.0], [0.0, 1.0, 0.2], [0.3, 0.0, 1.0]])
+    mean = factors @ turn + rng.normal(size=factors.shape)
+    codes = Codes(mean, np.full_like(mean, 0.3))
+    record = smaller(METRICS[name].PROTOCOLS[protocol])
+    slow = name == "sap" or "trees" in (protocol, getattr(record, "predictor", ""))
+    repeats = 12 if slow else 30
+    found = [
+        METRICS[name].score(codes, factors, np.random.default_rng(seed), record)
+        for seed in range(repeats)
+    ]
+    for key in values(found[0]):
+        spread = np.std([values(f)[key] for f in found], ddof=1)
+        stated = np.mean([errors(f)[key] for f in found])
+        # Parts of a fifth of the items fit worse, and so spread more, than the whole.
+        assert 0.5 < stated / spread < 2.5, (key, stated, spread)
+
+
+def test_the_jackknife_of_a_mean_is_its_standard_error() -> None:
+    """Without one of n: √((n − 1)/n Σ(…)²) is std/√n, exactly."""
+    x = np.random.default_rng(0).normal(size=50)
+    left_out = (x.sum() - x) / 49
+    wanted = x.std(ddof=1) / np.sqrt(50)
+    assert uncertainty.jackknife(left_out) == pytest.approx(wanted)
+
+
+def test_batches_of_a_mean() -> None:
+    x = np.random.default_rng(0).normal(size=10_000)
+    rng = np.random.default_rng(1)
+    error = uncertainty.batches(lambda a, b: [x[a].mean(), 1.0], 10_000, 0, 10, rng)
+    # Ten parts: a relative error of 1/√18, three of it.
+    assert error[0] == pytest.approx(0.01, rel=0.7)
+    assert error[1] == 0.0
+    assert uncertainty.batches(lambda a, b: [1.0], 3, 0, 10, rng).tolist() == [0.0]
+
+
+def test_the_interval_of_two_repeats() -> None:
+    """t of one degree of freedom is 12.706: ½ ± 12.706 · (0.1·√2/√2)/… = ½ ± 12.706·0.1."""
+    mean, low, high = uncertainty.interval([0.4, 0.6])
+    assert mean == pytest.approx(0.5)
+    assert (low, high) == pytest.approx((0.5 - 1.2706, 0.5 + 1.2706), abs=1e-3)
+    assert uncertainty.interval([0.4]) == (0.4, 0.4, 0.4)
