@@ -24,7 +24,7 @@ ORDER = [
     "nets",
     "methods",
 ]
-ORDER += ["engine", "metrics", "report", "cli", "__main__"]
+ORDER += ["engine", "metrics", "report", "commands", "cli", "__main__"]
 
 
 def imported(source: Path) -> set[str]:

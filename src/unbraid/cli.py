@@ -1,4 +1,4 @@
-"""The command `unbraid`: flags in, one call to the library, its outcome out."""
+"""The command `unbraid`: the flags of every command."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from unbraid import __version__
+from unbraid import __version__, commands
 from unbraid.errors import UserError
 from unbraid.methods import METHODS, Method
 
@@ -53,19 +53,19 @@ def _parser() -> Parser:
         epilog="Start with: unbraid train cascade-vae --preset quick --out runs/first",
     )
     parser.add_argument("--version", action="version", version=f"unbraid {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_data(commands)
-    _add_train(commands)
-    _add_evaluate(commands)
-    _add_metrics(commands)
-    _add_traverse(commands)
-    _add_information(commands)
-    _add_compare(commands)
+    group = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_data(group)
+    _add_train(group)
+    _add_evaluate(group)
+    _add_metrics(group)
+    _add_traverse(group)
+    _add_information(group)
+    _add_compare(group)
     return parser
 
 
-def _add_data(commands: Any) -> None:
-    parser = commands.add_parser(
+def _add_data(group: Any) -> None:
+    parser = group.add_parser(
         "data",
         help="make a dataset ready in the cache",
         description="Make a dataset ready in the cache ($UNBRAID_CACHE, or the user's).",
@@ -84,11 +84,11 @@ def _add_data(commands: Any) -> None:
         " use the official ones from then on",
     )
     dsprites.add_argument("--again", action="store_true", help="render even if it is there")
-    dsprites.set_defaults(command=_data_dsprites)
+    dsprites.set_defaults(command=commands.data_dsprites)
 
 
-def _add_train(commands: Any) -> None:
-    parser = commands.add_parser(
+def _add_train(group: Any) -> None:
+    parser = group.add_parser(
         "train", help="train a method", description="Train a method, or continue a run."
     )
     methods = parser.add_subparsers(required=True, metavar="METHOD")
@@ -136,11 +136,11 @@ def _add_train_flags(parser: Parser, method: type[Method]) -> None:
         )
         flag = "--" + field.name.replace("_", "-")
         hyperparameters.add_argument(flag, default=None, help=text.replace("%", "%%"), **how)
-    parser.set_defaults(command=_train, method=method)
+    parser.set_defaults(command=commands.train, method=method)
 
 
-def _add_evaluate(commands: Any) -> None:
-    parser = commands.add_parser(
+def _add_evaluate(group: Any) -> None:
+    parser = group.add_parser(
         "evaluate",
         help="score a run under every protocol",
         description="Score a run's last checkpoint on all images; print and write scores.json,"
@@ -167,20 +167,20 @@ def _add_evaluate(commands: Any) -> None:
         help="of the encoding, default the run's own",
     )
     parser.add_argument("--threads", type=int, help="CPU threads, default every core")
-    parser.set_defaults(command=_evaluate)
+    parser.set_defaults(command=commands.evaluate)
 
 
-def _add_metrics(commands: Any) -> None:
-    parser = commands.add_parser(
+def _add_metrics(group: Any) -> None:
+    parser = group.add_parser(
         "metrics",
         help="list every metric and its protocols",
         description="List every metric and, under each, its protocols with their fields.",
     )
-    parser.set_defaults(command=_metrics)
+    parser.set_defaults(command=commands.metrics)
 
 
-def _add_traverse(commands: Any) -> None:
-    parser = commands.add_parser(
+def _add_traverse(group: Any) -> None:
+    parser = group.add_parser(
         "traverse",
         help="draw what each dimension does",
         description="Draw a run's latent traversals: traversal.png and traversal.gif in it.",
@@ -189,11 +189,11 @@ def _add_traverse(commands: Any) -> None:
     parser.add_argument("--extent", type=float, default=2.0, help="in prior stds, default 2")
     parser.add_argument("--columns", type=int, default=11, help="pictures a row, default 11")
     parser.add_argument("--seed", type=int, default=0, help="of the images shown, default 0")
-    parser.set_defaults(command=_traverse)
+    parser.set_defaults(command=commands.traverse)
 
 
-def _add_information(commands: Any) -> None:
-    parser = commands.add_parser(
+def _add_information(group: Any) -> None:
+    parser = group.add_parser(
         "information",
         help="what a code holds, and how it is spread",
         description="Split a run's KL into I(x;z) + TC(z) + Σ KL(q(z_i) ‖ p(z_i)), in nats per"
@@ -208,11 +208,11 @@ def _add_information(commands: Any) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of the images drawn, default 0")
     parser.add_argument("--threads", type=int, help="CPU threads, default every core")
-    parser.set_defaults(command=_information)
+    parser.set_defaults(command=commands.information)
 
 
-def _add_compare(commands: Any) -> None:
-    parser = commands.add_parser(
+def _add_compare(group: Any) -> None:
+    parser = group.add_parser(
         "compare",
         help="draw two runs side by side",
         description="Draw the traversals of two runs of one dataset side by side, for the same"
@@ -226,131 +226,4 @@ def _add_compare(commands: Any) -> None:
     parser.add_argument("--extent", type=float, default=2.0, help="in prior stds, default 2")
     parser.add_argument("--columns", type=int, default=11, help="pictures a row, default 11")
     parser.add_argument("--seed", type=int, default=0, help="of the images shown, default 0")
-    parser.set_defaults(command=_compare)
-
-
-def _data_dsprites(flags: argparse.Namespace) -> None:
-    from unbraid.data import dsprites
-
-    if flags.official:
-        print(dsprites.official_report(flags.official))
-    else:
-        print(dsprites.rendered_report(again=flags.again))
-
-
-def _train(flags: argparse.Namespace) -> None:
-    from unbraid.data import load
-    from unbraid.engine import Run, configure, train
-    from unbraid.report import cascade
-
-    names = {field.name for field in dataclasses.fields(flags.method)}
-    given = {k: v for k, v in vars(flags).items() if v is not None}
-    run = Run(flags.out)
-    config = configure(
-        flags.method,
-        flags.preset,
-        {name: given[name] for name in names & given.keys()},
-        {k: given[k] for k in ("data", "steps", "batch", "seed", "precision") if k in given},
-        continued=run if flags.resume else None,
-        device=flags.device,
-    )
-    _use_threads(flags.threads)
-    picture = run.path / "cascade.png"
-
-    def draw() -> None:
-        if log := run.read_log():
-            cascade.draw(picture, log, f"{flags.method.title}, {run.path.name}")
-
-    try:
-        train(config, load(config.data), flags.out, resume=flags.resume, device=flags.device)
-    except KeyboardInterrupt:
-        draw()
-        raise
-    draw()
-    print(f"run {run.path}: {config.budget.steps:,} steps done; the cascade is in {picture}")
-
-
-def _evaluate(flags: argparse.Namespace) -> None:
-    from unbraid.data import load
-    from unbraid.engine import Run
-    from unbraid.metrics.evaluate import as_text, evaluate
-    from unbraid.metrics.suite import chosen
-
-    chosen(flags.metrics)
-    run = Run(flags.run)
-    _use_threads(flags.threads)
-    table = load(run.read_config().data)
-    outcome = evaluate(
-        run,
-        table,
-        metrics=flags.metrics,
-        repeats=flags.repeats,
-        seed=flags.seed,
-        precision=flags.precision,
-    )
-    print(as_text(outcome))
-    print(f"written to {run.scores_file}")
-
-
-def _metrics(flags: argparse.Namespace) -> None:
-    from unbraid.metrics.suite import catalogue
-
-    print(catalogue())
-
-
-def _traverse(flags: argparse.Namespace) -> None:
-    from unbraid.data import load
-    from unbraid.engine import Run
-    from unbraid.engine.encode import load_trained
-    from unbraid.report import traversal
-
-    run = Run(flags.run)
-    table = load(run.read_config().data)
-    trained = load_trained(run, table)
-    drawn = traversal.traverse(
-        trained, table, extent=flags.extent, columns=flags.columns, seed=flags.seed
-    )
-    title = f"{trained.config.method.title}, {run.path.name}, step {trained.step:,}"
-    traversal.draw_png(run.path / "traversal.png", drawn, title)
-    traversal.draw_gif(run.path / "traversal.gif", drawn)
-    print(f"written to {run.path / 'traversal.png'} and {run.path / 'traversal.gif'}")
-
-
-def _information(flags: argparse.Namespace) -> None:
-    from unbraid.data import load
-    from unbraid.engine import Run
-    from unbraid.report import information
-
-    run = Run(flags.run)
-    _use_threads(flags.threads)
-    table = load(run.read_config().data)
-    print(
-        information.as_text(information.measure(run, table, images=flags.images, seed=flags.seed))
-    )
-    print(f"written to {run.path / 'information.json'}")
-
-
-def _compare(flags: argparse.Namespace) -> None:
-    from unbraid.data import load
-    from unbraid.engine import Run
-    from unbraid.engine.encode import load_trained
-    from unbraid.report import compare
-
-    runs = [Run(path) for path in (flags.left, flags.right)]
-    tables = [load(run.read_config().data) for run in runs]
-    left, right = [load_trained(run, t) for run, t in zip(runs, tables, strict=True)]
-    compared = compare.compare(
-        left, right, tables[0], extent=flags.extent, columns=flags.columns, seed=flags.seed
-    )
-    out = flags.out or runs[0].path / "compare.png"
-    compare.draw(out, compared)
-    print(f"written to {out}")
-
-
-def _use_threads(threads: int | None) -> None:
-    import torch
-
-    if threads is not None:
-        if threads < 1:
-            raise UserError(f"threads={threads}: work needs a thread; give --threads 1 or more")
-        torch.set_num_threads(threads)
+    parser.set_defaults(command=commands.compare)

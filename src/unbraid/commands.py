@@ -1,0 +1,142 @@
+"""What each command does with its flags: one call to the library, its outcome printed."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+
+from unbraid.errors import UserError
+
+
+def data_dsprites(flags: argparse.Namespace) -> None:
+    """Render dSprites into the cache, or take the official archive."""
+    from unbraid.data import dsprites
+
+    if flags.official:
+        print(dsprites.official_report(flags.official))
+    else:
+        print(dsprites.rendered_report(again=flags.again))
+
+
+def train(flags: argparse.Namespace) -> None:
+    """Train or continue a run, and draw its cascade."""
+    from unbraid.data import load
+    from unbraid.engine import Run, configure, train
+    from unbraid.report import cascade
+
+    names = {field.name for field in dataclasses.fields(flags.method)}
+    given = {k: v for k, v in vars(flags).items() if v is not None}
+    run = Run(flags.out)
+    config = configure(
+        flags.method,
+        flags.preset,
+        {name: given[name] for name in names & given.keys()},
+        {k: given[k] for k in ("data", "steps", "batch", "seed", "precision") if k in given},
+        continued=run if flags.resume else None,
+        device=flags.device,
+    )
+    _use_threads(flags.threads)
+    picture = run.path / "cascade.png"
+
+    def draw() -> None:
+        if log := run.read_log():
+            cascade.draw(picture, log, f"{flags.method.title}, {run.path.name}")
+
+    try:
+        train(config, load(config.data), flags.out, resume=flags.resume, device=flags.device)
+    except KeyboardInterrupt:
+        draw()
+        raise
+    draw()
+    print(f"run {run.path}: {config.budget.steps:,} steps done; the cascade is in {picture}")
+
+
+def evaluate(flags: argparse.Namespace) -> None:
+    """Score a run's last checkpoint."""
+    from unbraid.data import load
+    from unbraid.engine import Run
+    from unbraid.metrics.evaluate import as_text, evaluate
+    from unbraid.metrics.suite import chosen
+
+    chosen(flags.metrics)
+    run = Run(flags.run)
+    _use_threads(flags.threads)
+    table = load(run.read_config().data)
+    outcome = evaluate(
+        run,
+        table,
+        metrics=flags.metrics,
+        repeats=flags.repeats,
+        seed=flags.seed,
+        precision=flags.precision,
+    )
+    print(as_text(outcome))
+    print(f"written to {run.scores_file}")
+
+
+def metrics(flags: argparse.Namespace) -> None:
+    """List every metric and protocol."""
+    from unbraid.metrics.suite import catalogue
+
+    print(catalogue())
+
+
+def traverse(flags: argparse.Namespace) -> None:
+    """Draw a run's latent traversals."""
+    from unbraid.data import load
+    from unbraid.engine import Run
+    from unbraid.engine.encode import load_trained
+    from unbraid.report import traversal
+
+    run = Run(flags.run)
+    table = load(run.read_config().data)
+    trained = load_trained(run, table)
+    drawn = traversal.traverse(
+        trained, table, extent=flags.extent, columns=flags.columns, seed=flags.seed
+    )
+    title = f"{trained.config.method.title}, {run.path.name}, step {trained.step:,}"
+    traversal.draw_png(run.path / "traversal.png", drawn, title)
+    traversal.draw_gif(run.path / "traversal.gif", drawn)
+    print(f"written to {run.path / 'traversal.png'} and {run.path / 'traversal.gif'}")
+
+
+def information(flags: argparse.Namespace) -> None:
+    """Print a run's information terms."""
+    from unbraid.data import load
+    from unbraid.engine import Run
+    from unbraid.report import information
+
+    run = Run(flags.run)
+    _use_threads(flags.threads)
+    table = load(run.read_config().data)
+    print(
+        information.as_text(information.measure(run, table, images=flags.images, seed=flags.seed))
+    )
+    print(f"written to {run.path / 'information.json'}")
+
+
+def compare(flags: argparse.Namespace) -> None:
+    """Draw two runs side by side."""
+    from unbraid.data import load
+    from unbraid.engine import Run
+    from unbraid.engine.encode import load_trained
+    from unbraid.report import compare
+
+    runs = [Run(path) for path in (flags.left, flags.right)]
+    tables = [load(run.read_config().data) for run in runs]
+    left, right = [load_trained(run, t) for run, t in zip(runs, tables, strict=True)]
+    compared = compare.compare(
+        left, right, tables[0], extent=flags.extent, columns=flags.columns, seed=flags.seed
+    )
+    out = flags.out or runs[0].path / "compare.png"
+    compare.draw(out, compared)
+    print(f"written to {out}")
+
+
+def _use_threads(threads: int | None) -> None:
+    import torch
+
+    if threads is not None:
+        if threads < 1:
+            raise UserError(f"threads={threads}: work needs a thread; give --threads 1 or more")
+        torch.set_num_threads(threads)
