@@ -83,6 +83,8 @@ def test_resumed_anywhere_gives_the_same_bits(
     assert [(s["from_step"], s["to_step"]) for s in sittings] == [(0, stop), (stop, 12)]
 
 
+# Python 3.12 warns of any fork beside threads; this child only trains and is killed.
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_killed_between_checkpoints_gives_the_same_bits(
     tiny_config: Make, table: ImageTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
