@@ -4,13 +4,18 @@ import pytest
 import torch
 from torch.nn import functional
 
-from unbraid.nets.thin import ThinConvTranspose2d
+from unbraid.nets.transposed import Doubling, ThinDoubling
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_thin_layer_is_the_transposed_convolution(channels: int) -> None:
+@pytest.mark.parametrize("kind", [Doubling, ThinDoubling])
+def test_a_doubling_layer_is_the_transposed_convolution(
+    kind: type[Doubling], channels: int
+) -> None:
     torch.manual_seed(0)
-    layer = ThinConvTranspose2d(5, channels).double()
+    layer = kind(5, channels).double()
+    with torch.no_grad():
+        layer.bias.copy_(torch.randn(channels))  # pyright: ignore
     x = torch.randn(3, 5, 6, 7, dtype=torch.float64, requires_grad=True)
     weights = [x, *layer.parameters()]
     plain = functional.conv_transpose2d(x, layer.weight, layer.bias, 2, 1)

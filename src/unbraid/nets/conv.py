@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unbraid.errors import UserError
-from unbraid.nets.thin import ThinConvTranspose2d
+from unbraid.nets.transposed import Doubling, ThinDoubling
 
 WIDTHS = (32, 32, 64, 64)
 HIDDEN = 256
@@ -63,9 +63,9 @@ class ConvDecoder(nn.Module):
         self.entry = nn.Linear(inputs, HIDDEN)
         self.hidden = nn.Linear(HIDDEN, WIDTHS[-1] * self.grid[0] * self.grid[1])
         self.convolutions = nn.ModuleList(
-            nn.ConvTranspose2d(i, o, 4, 2, 1) for i, o in itertools.pairwise(channels[:-1])
+            Doubling(i, o) for i, o in itertools.pairwise(channels[:-1])
         )
-        self.convolutions.append(ThinConvTranspose2d(channels[-2], channels[-1]))
+        self.convolutions.append(ThinDoubling(channels[-2], channels[-1]))
         initialise(self)
 
     def forward(self, code: Float[Tensor, "b inputs"]) -> Float[Tensor, "b c h w"]:
