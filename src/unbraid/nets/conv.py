@@ -38,7 +38,7 @@ class ConvEncoder(nn.Module):
         initialise(self)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b _"], ...]:
-        features = x.contiguous(memory_format=torch.channels_last)
+        features = _channels_last(x)
         for convolution in self.convolutions:
             features = functional.relu_(convolution(features))
         features = functional.relu(self.hidden(features.flatten(1)))
@@ -92,6 +92,16 @@ def initialise(network: nn.Module) -> None:
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
+
+
+def _channels_last(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    """`x` with its channels innermost in memory, and seen to be so even if there is only one.
+
+    With one channel, both layouts are the same bytes, and torch takes any strides but these for
+    the other: every convolution of the encoder would then follow in the slower layout.
+    """
+    sides = x.permute(0, 2, 3, 1)
+    return sides.flatten(1).unflatten(1, sides.shape[1:]).permute(0, 3, 1, 2)
 
 
 def _grid(shape: tuple[int, int, int]) -> tuple[int, int]:
