@@ -1,0 +1,75 @@
+"""Choose the `quick` preset of CascadeVAE without labels, by a rule fixed before any of it ran.
+
+Run as `python -m benchmarks.quick_choice`. Every candidate sees the same number of images, the
+discrete code the last 160,000 of them; each trains with the seeds 10 and 11, which are reported
+nowhere. The one with the highest ELBO (the mean of the last 500 logged steps, then of the seeds) is
+the preset. No label is read and nothing is evaluated. Writes results/quick/choice.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.quick import RESULTS
+from benchmarks.step import machine
+
+SEEDS = (10, 11)
+CANDIDATES = {
+    "A": {"batch": 64, "learning-rate": 1e-3, "stage-steps": 1_500, "beta-low": 2.0},
+    "B": {"batch": 64, "learning-rate": 7e-4, "stage-steps": 1_500, "beta-low": 2.0},
+    "C": {"batch": 32, "learning-rate": 7e-4, "stage-steps": 3_000, "beta-low": 2.0},
+    "D": {"batch": 32, "learning-rate": 5e-4, "stage-steps": 3_000, "beta-low": 1.0},
+}
+IMAGES = 544_000
+
+
+def run(name: str, seed: int, runs: Path) -> list[float]:
+    """One candidate with one seed, on one thread: its ELBO at the end, from each record."""
+    flags = CANDIDATES[name]
+    out = runs / f"choice-{name}-{seed}"
+    command = [sys.executable, "-m", "unbraid", "train", "cascade-vae", "--preset", "quick"]
+    command += ["--seed", str(seed), "--threads", "1", "--resume", "--out", str(out)]
+    command += ["--steps", str(IMAGES // flags["batch"]), "--continuous", "4"]
+    for flag, value in flags.items():
+        command += [f"--{flag}", str(value)]
+    subprocess.run(command, check=True)
+    records = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return [record["elbo"] for record in records[-5:]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=2, help="runs at once, a thread each")
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    flags = parser.parse_args()
+    jobs = [(name, seed) for seed in SEEDS for name in CANDIDATES]
+    with ThreadPoolExecutor(flags.jobs) as pool:
+        tails = list(pool.map(lambda job: run(*job, flags.runs), jobs))
+    elbo = {
+        f"{name}-{seed}": float(np.mean(t)) for (name, seed), t in zip(jobs, tails, strict=True)
+    }
+    means = {name: float(np.mean([elbo[f"{name}-{s}"] for s in SEEDS])) for name in CANDIDATES}
+    chosen = max(means, key=means.__getitem__)
+    facts = {
+        "candidates": CANDIDATES,
+        "images": IMAGES,
+        "elbo_nats": elbo,
+        "mean_elbo_nats": means,
+        "chosen": chosen,
+        "command": "python -m benchmarks.quick_choice",
+        "machine": machine(),
+    }
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / "choice.json").write_text(json.dumps(facts, indent=2) + "\n")
+    print(f"{chosen}: {means[chosen]:.1f} nats; {means}")
+
+
+if __name__ == "__main__":
+    main()
