@@ -21,11 +21,10 @@ from benchmarks.quick import RESULTS
 from benchmarks.step import machine
 
 SEEDS = (10, 11)
-CANDIDATES = {
+CANDIDATES: dict[str, dict[str, float]] = {
     "A": {"batch": 64, "learning-rate": 1e-3, "stage-steps": 1_500, "beta-low": 2.0},
     "B": {"batch": 64, "learning-rate": 7e-4, "stage-steps": 1_500, "beta-low": 2.0},
     "C": {"batch": 32, "learning-rate": 7e-4, "stage-steps": 3_000, "beta-low": 2.0},
-    "D": {"batch": 32, "learning-rate": 5e-4, "stage-steps": 3_000, "beta-low": 1.0},
 }
 IMAGES = 544_000
 
@@ -36,7 +35,7 @@ def run(name: str, seed: int, runs: Path) -> list[float]:
     out = runs / f"choice-{name}-{seed}"
     command = [sys.executable, "-m", "unbraid", "train", "cascade-vae", "--preset", "quick"]
     command += ["--seed", str(seed), "--threads", "1", "--resume", "--out", str(out)]
-    command += ["--steps", str(IMAGES // flags["batch"]), "--continuous", "4"]
+    command += ["--steps", str(IMAGES // int(flags["batch"])), "--continuous", "4"]
     for flag, value in flags.items():
         command += [f"--{flag}", str(value)]
     subprocess.run(command, check=True)
@@ -51,7 +50,7 @@ def main() -> None:
     flags = parser.parse_args()
     jobs = [(name, seed) for seed in SEEDS for name in CANDIDATES]
     with ThreadPoolExecutor(flags.jobs) as pool:
-        tails = list(pool.map(lambda job: run(*job, flags.runs), jobs))
+        tails = list(pool.map(lambda job: run(job[0], job[1], flags.runs), jobs))
     elbo = {
         f"{name}-{seed}": float(np.mean(t)) for (name, seed), t in zip(jobs, tails, strict=True)
     }
