@@ -18,8 +18,9 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from unbraid.data.images import ImageTable
-from unbraid.engine import Budget, Config, Run, train
+from unbraid.engine import Budget, Config, Run, noise, train
 from unbraid.engine.checkpoint import read
+from unbraid.engine.precision import computing_in
 from unbraid.engine.state import DivergedError, State
 from unbraid.errors import UserError
 from unbraid.methods import METHODS, find
@@ -396,3 +397,27 @@ def test_a_discriminator_that_diverged_stops_the_run(table: ImageTable) -> None:
         next(state.parts["discriminator"].parameters()).fill_(torch.inf)
     with pytest.raises(DivergedError, match="tc and discriminator became NaN or infinite"):
         state.advance(torch.zeros(8, 1, 64, 64))
+
+
+@pytest.mark.parametrize(("precision", "near"), [("fp32", 1e-3), ("bf16", 0.2)])
+def test_steps_are_those_of_plain_adam(
+    tiny_config: Make, table: ImageTable, precision: str, near: float
+) -> None:
+    config = tiny_config(precision=precision, l2=0.0, restart_adam=False)
+    ours, plain = (State(config, table.shape, torch.device("cpu")) for _ in range(2))
+    weights = list(plain.parts.parameters())
+    adam = torch.optim.Adam(weights, lr=config.method.learning_rate, foreach=False, fused=False)
+    for step in range(3):
+        x = torch.from_numpy(table.images(np.arange(step, len(table), 200_000))).float()
+        ours.advance(x)
+        drawn = noise.normal(config.seed, step, config.method.noise_shapes(len(x)))
+        adam.zero_grad()
+        with computing_in(precision, torch.device("cpu")):
+            config.method.losses(plain.parts, x, drawn, step).minimise["vae"].backward()
+        adam.step()
+    fresh = State(config, table.shape, torch.device("cpu"))
+    for (name, found), expected, first in zip(
+        ours.parts.named_parameters(), weights, fresh.parts.parameters(), strict=True
+    ):
+        moved = (expected - first).norm()
+        assert (found - expected).norm() <= near * moved, name

@@ -16,7 +16,8 @@ from unbraid.engine.precision import computing_in
 from unbraid.engine.run import Config, Run
 from unbraid.engine.state import fresh_parts, parts_in
 
-BATCH = 32
+# As many as the caches hold: of images to encode, and of those decoded under every category.
+ENCODED, CATEGORISED = 128, 32
 
 
 class Trained(NamedTuple):
@@ -59,8 +60,8 @@ def encode(
         tqdm(total=len(index), desc="encoding", unit="image", unit_scale=True) as bar,
         computing_in(precision, device),
     ):
-        for start in range(0, len(index), BATCH):
-            part = slice(start, start + BATCH)
+        for start in range(0, len(index), ENCODED):
+            part = slice(start, start + ENCODED)
             x = torch.from_numpy(table.images(index[part])).to(device).float()
             mean_bz, std_bz = method.posterior(parts, x)
             mean[part] = mean_bz.cpu().numpy()
@@ -69,6 +70,8 @@ def encode(
             else:
                 std[part] = std_bz.cpu().numpy()
             if category is not None:
-                category[part] = method.categorise(parts, x, mean_bz).cpu().numpy()
+                pieces = zip(x.split(CATEGORISED), mean_bz.split(CATEGORISED), strict=True)
+                found = [method.categorise(parts, *piece) for piece in pieces]
+                category[part] = torch.cat(found).cpu().numpy()
             bar.update(len(x))
     return Codes(mean, std, category, method.categories)

@@ -47,7 +47,8 @@ class State:
             parameters = self._parameters(group)
             gradients = torch.autograd.grad(loss, parameters, retain_graph=len(losses.minimise) > 1)
             for parameter, gradient in zip(parameters, gradients, strict=True):
-                parameter.grad = gradient
+                # Fused Adam reads both in the order of their memory, whatever their strides say.
+                parameter.grad = torch.empty_like(parameter).copy_(gradient)
         for optimiser in self.optimisers.values():
             optimiser.step()
         self.step += 1
