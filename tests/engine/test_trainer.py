@@ -399,9 +399,9 @@ def test_a_discriminator_that_diverged_stops_the_run(table: ImageTable) -> None:
         state.advance(torch.zeros(8, 1, 64, 64))
 
 
-@pytest.mark.parametrize(("precision", "near"), [("fp32", 1e-3), ("bf16", 0.2)])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_steps_are_those_of_plain_adam(
-    tiny_config: Make, table: ImageTable, precision: str, near: float
+    tiny_config: Make, table: ImageTable, precision: str
 ) -> None:
     config = tiny_config(precision=precision, l2=0.0, restart_adam=False)
     ours, plain = (State(config, table.shape, torch.device("cpu")) for _ in range(2))
@@ -413,11 +413,12 @@ def test_steps_are_those_of_plain_adam(
         drawn = noise.normal(config.seed, step, config.method.noise_shapes(len(x)))
         adam.zero_grad()
         with computing_in(precision, torch.device("cpu")):
-            config.method.losses(plain.parts, x, drawn, step).minimise["vae"].backward()
+            losses = config.method.losses(plain.parts, x, drawn, step)
+        losses.minimise["vae"].backward()
         adam.step()
     fresh = State(config, table.shape, torch.device("cpu"))
     for (name, found), expected, first in zip(
         ours.parts.named_parameters(), weights, fresh.parts.parameters(), strict=True
     ):
         moved = (expected - first).norm()
-        assert (found - expected).norm() <= near * moved, name
+        assert (found - expected).norm() <= 1e-3 * moved, name
