@@ -14,8 +14,8 @@ def test_a_doubling_layer_is_the_transposed_convolution(
 ) -> None:
     torch.manual_seed(0)
     layer = kind(5, channels).double()
-    with torch.no_grad():
-        layer.bias.copy_(torch.randn(channels))  # pyright: ignore
+    assert layer.bias is not None
+    torch.nn.init.normal_(layer.bias)
     x = torch.randn(3, 5, 6, 7, dtype=torch.float64, requires_grad=True)
     weights = [x, *layer.parameters()]
     plain = functional.conv_transpose2d(x, layer.weight, layer.bias, 2, 1)
@@ -28,3 +28,12 @@ def test_a_doubling_layer_is_the_transposed_convolution(
         strict=True,
     ):
         torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("kind", [Doubling, ThinDoubling])
+def test_a_doubling_layer_works_under_vmap(kind: type[Doubling]) -> None:
+    torch.manual_seed(0)
+    layer = kind(5, 1)
+    x = torch.randn(2, 3, 5, 4, 4)
+    stacked = torch.func.vmap(layer)(x)
+    torch.testing.assert_close(stacked, torch.stack([layer(member) for member in x]))

@@ -1,5 +1,7 @@
 """The decoder's layers: torch's transposed convolutions, the same function in less time on a CPU.
 
+Elsewhere, and under torch.func's transforms, they are torch's own.
+
 The library's backward pass spends most of a layer's time on the gradient of its bias, a plain sum.
 And general convolution code fills its vector registers with output channels: in the last layer,
 with one channel, most of them stay empty, where a matrix product keeps them full.
@@ -25,7 +27,13 @@ class Doubling(nn.ConvTranspose2d):
         self, x: Float[Tensor, "b i h w"]
     ) -> Float[Tensor, "b o h2 w2"]:
         assert self.bias is not None
-        return _Doubled.apply(x, self.weight.to(x.dtype), self.bias)
+        if x.device.type != "cpu" or torch._C._are_functorch_transforms_active():
+            return super().forward(x)
+        return self.on_cpu(x, self.weight.to(x.dtype), self.bias)
+
+    def on_cpu(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """The function itself, in the precision of `x`."""
+        return _Doubled.apply(x, weight, bias)
 
 
 class ThinDoubling(Doubling):
@@ -35,10 +43,8 @@ class ThinDoubling(Doubling):
     patches as 16 planes a channel, four shifted additions of planes lay them over each other.
     """
 
-    def forward(self, x: Float[Tensor, "b i h w"]) -> Float[Tensor, "b o h2 w2"]:
-        assert self.bias is not None
-        overlaid = _Overlay.apply(x, self.weight.to(x.dtype))
-        return overlaid.to(self.bias.dtype) + self.bias[:, None, None]
+    def on_cpu(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return _Overlay.apply(x, weight).to(bias.dtype) + bias[:, None, None]
 
 
 class _Doubled(torch.autograd.Function):
