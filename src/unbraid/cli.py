@@ -17,8 +17,8 @@ from unbraid.methods import METHODS, Method
 TRAIN_EPILOG = """\
 Every loss term is in nats per image, summed over pixels and averaged over the batch. A flag that is
 not given takes the preset's value. The run directory holds config.toml, log.jsonl, events/ (for
-TensorBoard), checkpoint.safetensors, provenance.json and cascade.png. Ctrl-C stops with a
-checkpoint; --resume continues to the same bits as a run that was never stopped."""
+TensorBoard), checkpoint.safetensors and the previous one, provenance.json and cascade.png. Ctrl-C
+stops with a checkpoint; --resume continues to the same bits as a run that was never stopped."""
 
 
 class Parser(argparse.ArgumentParser):

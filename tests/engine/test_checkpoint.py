@@ -2,13 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
 import torch
 
 from unbraid import files
-from unbraid.engine.checkpoint import Checkpoint, read, save
+from unbraid.engine.checkpoint import Checkpoint, previous, read, save
 from unbraid.errors import UserError
 
 STATE = Checkpoint(7, {"parts.w": torch.arange(6.0).reshape(2, 3), "counts.kl": torch.tensor(3)})
@@ -64,6 +65,70 @@ def test_missing_foreign_and_another_runs_are_refused(tmp_path: Path) -> None:
     save(path, STATE, "you")
     with pytest.raises(UserError, match="belongs to another configuration"):
         read(path, "me")
+
+
+@pytest.mark.parametrize("damage", ["cut short", "bit flipped", "gone", "another run's"])
+def test_the_previous_one_serves_when_the_newest_is_refused(
+    tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    for step in (7, 8):
+        save(path, STATE._replace(step=step), "me")
+    whole = bytearray(path.read_bytes())
+    if damage == "cut short":
+        path.write_bytes(whole[:-1])
+    elif damage == "bit flipped":
+        whole[-1] ^= 1
+        path.write_bytes(whole)
+    elif damage == "gone":
+        path.unlink()
+    else:
+        save(path, STATE._replace(step=9), "you")
+    assert read(path, "me").step == 7
+    line = capsys.readouterr().err
+    assert line.startswith(f"{path}: ")
+    assert line.endswith("; the previous one, of step 7, is used\n")
+    assert line.count("\n") == 1
+    # The damaged file does not take the good one's place.
+    save(path, STATE._replace(step=10), "me")
+    assert read(path, "me").step == 10
+    assert read(previous(path), "me").step == 7
+    previous(path).write_bytes(b"")
+    path.write_bytes(b"")
+    with pytest.raises(UserError, match=r"checkpoint.safetensors: not a whole safetensors file"):
+        read(path, "me")
+
+
+@pytest.mark.parametrize("moment", range(1, 5))
+def test_killed_at_any_moment_of_saving_leaves_a_whole_one(
+    tmp_path: Path, moment: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two files are written, each flushed and then renamed; the kill falls before one of these."""
+    path = tmp_path / "checkpoint.safetensors"
+    save(path, STATE, "me")
+    done: list[str] = []
+
+    class KilledError(BaseException):
+        pass
+
+    def killed(what: str) -> Any:
+        plain = {"fsync": files.os.fsync, "replace": Path.replace}[what]
+
+        def act(*arguments: Any) -> Any:
+            done.append(what)
+            if len(done) == moment:
+                raise KilledError
+            return plain(*arguments)
+
+        return act
+
+    monkeypatch.setattr(files.os, "fsync", killed("fsync"))
+    monkeypatch.setattr(Path, "replace", killed("replace"))
+    with pytest.raises(KilledError):
+        save(path, STATE._replace(step=8), "me")
+    monkeypatch.undo()
+    assert len(done) == moment
+    assert read(path, "me").step == 7
 
 
 def test_a_full_disk_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from unbraid.engine.checkpoint import read
 from unbraid.engine.precision import computing_in
 from unbraid.engine.state import DivergedError, State
 from unbraid.errors import UserError
+from unbraid.files import alone_in
 from unbraid.methods import METHODS, find
 from unbraid.methods.factor_vae import FactorVAE
 from unbraid.methods.qlae import QLAE
@@ -37,6 +38,18 @@ def same_bits(one: Run, other: Run) -> None:
     for name, tensor in a.tensors.items():
         assert torch.equal(tensor, b.tensors[name]), name
     assert one.log_file.read_bytes() == other.log_file.read_bytes()
+
+
+def interrupt_at(stop: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C during the step that `stop` counts."""
+    advance = State.advance
+
+    def interrupted(state: State, x: torch.Tensor) -> None:
+        advance(state, x)
+        if state.step == stop:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(State, "advance", interrupted)
 
 
 def test_same_config_same_bits(
@@ -66,14 +79,7 @@ def test_resumed_anywhere_gives_the_same_bits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Ctrl-C at every step of a cascade: in each stage, at openings, with d closed and open."""
-    advance = State.advance
-
-    def interrupted(state: State, x: torch.Tensor) -> None:
-        advance(state, x)
-        if state.step == stop:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    monkeypatch.setattr(State, "advance", interrupted)
+    interrupt_at(stop, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         train(tiny_config(), table, tmp_path / "run")
     monkeypatch.undo()
@@ -113,6 +119,42 @@ def test_killed_between_checkpoints_gives_the_same_bits(
     with killed_run.log_file.open("a") as file:
         file.write('{"step": 18, "lo')  # as if the kill had cut a line short
     same_bits(whole, train(config, table, tmp_path / "killed", resume=True))
+
+
+def test_a_damaged_checkpoint_continues_from_the_one_before_to_the_same_bits(
+    tiny_run: Run,
+    tiny_config: Make,
+    table: ImageTable,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = Run(tmp_path / "run")
+    interrupt_at(7, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_config(), table, run.path, checkpoint_seconds=0.0)
+    monkeypatch.undo()
+    whole = bytearray(run.checkpoint_file.read_bytes())
+    whole[len(whole) // 2] ^= 0x10
+    run.checkpoint_file.write_bytes(whole)
+    left = run.path / ".checkpoint.safetensors.killed.partial"
+    left.write_bytes(whole[:100])
+    same_bits(tiny_run, train(tiny_config(), table, run.path, resume=True))
+    assert "(checksum); the previous one, of step 6, is used" in capsys.readouterr().err
+    assert json.loads(run.provenance_file.read_text())[-1]["from_step"] == 6
+    assert not left.exists()
+
+
+def test_two_trainings_do_not_share_a_directory(
+    tiny_config: Make, table: ImageTable, tmp_path: Path
+) -> None:
+    with (
+        alone_in(tmp_path / "run"),
+        pytest.raises(UserError, match="run: another process is at work in it; wait for its end"),
+    ):
+        train(tiny_config(), table, tmp_path / "run")
+    assert not list((tmp_path / "run").iterdir())
+    train(tiny_config(steps=1), table, tmp_path / "run")
 
 
 def test_a_longer_budget_continues_the_same_run(

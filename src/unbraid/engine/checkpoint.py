@@ -2,12 +2,14 @@
 
 No pickle anywhere. The manifest holds the step, the run's identity and a SHA-256 over both
 and every tensor's name, type, shape and bytes, so a file that was cut short or changed is refused.
+The checkpoint before the newest is kept beside it, for the day when the newest is refused.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +17,7 @@ import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from unbraid.errors import UserError
 from unbraid.files import written_atomically
@@ -30,7 +33,10 @@ class Checkpoint(NamedTuple):
 
 
 def save(path: Path, checkpoint: Checkpoint, identity: str) -> None:
-    """Replace the file at `path`; UserError, with the old file kept, if the disk refuses."""
+    """Write the file at `path`; what stood there, if whole, becomes the previous checkpoint.
+
+    At every moment one of the two is whole. UserError, with the newest kept, if the disk refuses.
+    """
     tensors = {name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}
     manifest = {
         "format": FORMAT,
@@ -39,12 +45,49 @@ def save(path: Path, checkpoint: Checkpoint, identity: str) -> None:
         "sha256": _digest(checkpoint.step, identity, tensors),
     }
     data = safetensors.torch.save(tensors, {"manifest": json.dumps(manifest)})
+    if _is_whole(path, identity):
+        with written_atomically(previous(path)) as file:
+            file.write(path.read_bytes())
     with written_atomically(path) as file:
         file.write(data)
 
 
+def previous(path: Path) -> Path:
+    """Where the checkpoint before the one at `path` is kept."""
+    return path.with_stem("previous")
+
+
+def exists(path: Path) -> bool:
+    """Whether there is a checkpoint at `path` or before it, whole or not."""
+    return path.exists() or previous(path).exists()
+
+
 def read(path: Path, identity: str) -> Checkpoint:
-    """The checkpoint at `path`; UserError if it is missing, damaged or another run's."""
+    """The checkpoint at `path`; if it cannot be used, one line says why and the previous one is.
+
+    UserError if neither can be used: missing, damaged or another run's.
+    """
+    try:
+        return _read_one(path, identity)
+    except UserError as error:
+        try:
+            found = _read_one(previous(path), identity)
+        except UserError:
+            raise error from None
+        why = str(error).partition(";")[0]
+        tqdm.write(f"{why}; the previous one, of step {found.step}, is used", sys.stderr)
+        return found
+
+
+def _is_whole(path: Path, identity: str) -> bool:
+    try:
+        _read_one(path, identity)
+    except UserError:
+        return False
+    return True
+
+
+def _read_one(path: Path, identity: str) -> Checkpoint:
     if not path.exists():
         raise UserError(f"{path}: there is no checkpoint; train the run first")
     try:

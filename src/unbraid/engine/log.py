@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 from tqdm import tqdm
@@ -13,9 +15,12 @@ from unbraid.files import written_atomically
 
 
 class Log:
-    """The log of one run, continued after `step`: later records of a killed run are dropped."""
+    """The log of one run, continued after `step`: later records of a killed run are dropped.
 
-    def __init__(self, run: Run, step: int, steps: int) -> None:
+    `bar` makes the progress bar: tqdm, or what takes its arguments and has its methods.
+    """
+
+    def __init__(self, run: Run, step: int, steps: int, bar: Callable[..., Any] = tqdm) -> None:
         records = [r for r in _whole_records(run) if r["step"] <= step]
         with written_atomically(run.log_file) as file:
             file.write("".join(json.dumps(r) + "\n" for r in records).encode())
@@ -24,7 +29,7 @@ class Log:
             warnings.simplefilter("ignore", DeprecationWarning)
             from torch.utils.tensorboard import SummaryWriter
         self._events = SummaryWriter(str(run.path / "events"), purge_step=step + 1)
-        self._bar = tqdm(total=steps, initial=step, desc=run.path.name, unit="step")
+        self._bar = bar(total=steps, initial=step, desc=run.path.name, unit="step")
 
     def tick(self) -> None:
         """One more step is done."""
@@ -46,6 +51,8 @@ class Log:
     def flush(self) -> None:
         """Bring everything written so far to the disk."""
         self._events.flush()
+        self._file.flush()
+        os.fsync(self._file.fileno())
 
     def close(self) -> None:
         self._bar.close()

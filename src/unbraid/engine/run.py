@@ -12,6 +12,7 @@ from typing import Any
 
 import tomli_w
 
+from unbraid.engine import checkpoint
 from unbraid.errors import UserError
 from unbraid.files import written_atomically
 from unbraid.methods import Method, find
@@ -97,6 +98,12 @@ class Run:
     @property
     def scores_file(self) -> Path:
         return self.path / "scores.json"
+
+    @property
+    def written_by_training(self) -> list[Path]:
+        """The files that training replaces whole."""
+        checkpoints = [self.checkpoint_file, checkpoint.previous(self.checkpoint_file)]
+        return [self.config_file, self.log_file, self.provenance_file, *checkpoints]
 
     def write_config(self, config: Config) -> None:
         """Write config.toml, atomically."""

@@ -8,10 +8,12 @@ import json
 import platform
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
+from tqdm import tqdm
 
 import unbraid
 from unbraid.data.images import ImageTable
@@ -21,7 +23,7 @@ from unbraid.engine.log import Log
 from unbraid.engine.run import Config, Run
 from unbraid.engine.state import State
 from unbraid.errors import UserError
-from unbraid.files import written_atomically
+from unbraid.files import alone_in, sweep, written_atomically
 
 LOG_EVERY = 100
 CHECKPOINT_SECONDS = 120.0
@@ -35,29 +37,39 @@ def train(
     resume: bool = False,
     device: str = "cpu",
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    bar: Callable[..., Any] = tqdm,
 ) -> Run:
     """Train one run into the directory `out`, or continue the one that is there.
 
     The same configuration, device and thread count give the same bits, however often the run was
     stopped. Ctrl-C (or SIGTERM) ends it after the current step with a checkpoint, as
     KeyboardInterrupt. UserError if `out` holds a run and `resume` is not given, if the two
-    contradict each other, or if a loss is not finite.
+    contradict each other, if another process trains there, or if a loss is not finite.
     """
     run = Run(out)
-    state = State(config, table.shape, usable_device(device))
-    if resume and run.config_file.exists():
-        _continue(run, config, state)
-    elif run.config_file.exists():
-        raise UserError(
-            f"{out}: it holds a run already; give --resume to continue it or another --out"
-        )
-    run.write_config(config)
-    with _recorded(run, state), _stoppable() as stop:
-        _loop(run, config, table, state, stop, checkpoint_seconds)
+    where = usable_device(device)
+    with alone_in(out):
+        continued = admit(run, config, resume=resume)
+        state = State(config, table.shape, where)
+        if continued and checkpoint.exists(run.checkpoint_file):
+            _restore(run, state)
+        for file in run.written_by_training:
+            sweep(file)
+        run.write_config(config)
+        with _recorded(run, state), stoppable() as stop:
+            log = Log(run, state.step, config.budget.steps, bar)
+            _loop(run, table, state, log, stop, checkpoint_seconds)
     return run
 
 
-def _continue(run: Run, config: Config, state: State) -> None:
+def admit(run: Run, config: Config, *, resume: bool) -> bool:
+    """Whether the run is there already; UserError if it may not be continued with `config`."""
+    if not run.config_file.exists():
+        return False
+    if not resume:
+        raise UserError(
+            f"{run.path}: it holds a run already; give --resume to continue it or another --out"
+        )
     saved = run.read_config()
     if saved.identity() != config.identity():
         old, new = _flat(saved), _flat(config)
@@ -66,8 +78,11 @@ def _continue(run: Run, config: Config, state: State) -> None:
             f"{run.path}: it was trained with {key}={old.get(key)}, not {new.get(key)};"
             f" continue with --{key.replace('_', '-')} {old.get(key)}, or give another --out"
         )
-    if not run.checkpoint_file.exists():
-        return
+    return True
+
+
+def _restore(run: Run, state: State) -> None:
+    config = state.config
     state.restore(checkpoint.read(run.checkpoint_file, config.identity()))
     if state.step > config.budget.steps:
         raise UserError(
@@ -84,18 +99,19 @@ def _flat(config: Config) -> dict[str, object]:
 
 def _loop(
     run: Run,
-    config: Config,
     table: ImageTable,
     state: State,
+    log: Log,
     stop: list[int],
     checkpoint_seconds: float,
 ) -> None:
+    config = state.config
+
     def save() -> None:
         log.flush()
         state.require_finite_weights()
         checkpoint.save(run.checkpoint_file, state.checkpoint(), config.identity())
 
-    log = Log(run, state.step, config.budget.steps)
     saved_at = time.monotonic()
     try:
         images = config.budget.batch * config.method.batches
@@ -124,7 +140,7 @@ def _loop(
 
 
 @contextlib.contextmanager
-def _stoppable() -> Iterator[list[int]]:
+def stoppable() -> Iterator[list[int]]:
     """Ctrl-C and SIGTERM are noted, not obeyed at once, so that a step always ends whole."""
     received: list[int] = []
     try:
