@@ -45,6 +45,12 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread_for_all() -> None:
+    """The same for the runs that a whole session shares, which are made before any test."""
+    torch.set_num_threads(1)
+
+
 # A cascade whose every stage passes within a dozen steps.
 TINY = {
     "continuous": 3,

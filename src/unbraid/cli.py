@@ -18,7 +18,8 @@ TRAIN_EPILOG = """\
 Every loss term is in nats per image, summed over pixels and averaged over the batch. A flag that is
 not given takes the preset's value. The run directory holds config.toml, log.jsonl, events/ (for
 TensorBoard), checkpoint.safetensors and the previous one, provenance.json and cascade.png. Ctrl-C
-stops with a checkpoint; --resume continues to the same bits as a run that was never stopped."""
+stops with a checkpoint; --resume continues to the same bits as a run that was never stopped. With
+--seeds it continues the members that are not finished; one that fails stops no other."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -114,13 +115,22 @@ def _add_train_flags(parser: Parser, method: type[Method]) -> None:
     run.add_argument("--steps", type=int, help="steps to train for, in all")
     run.add_argument("--batch", type=int, help="images a step")
     run.add_argument("--seed", type=int, help="0 to 4294967295, default 0")
-    run.add_argument("--resume", action="store_true", help="continue the run in --out, if any")
+    run.add_argument(
+        "--seeds",
+        metavar="LIST",
+        help="a population, as 0-9 or 0,3,5: seed i is the run DIR/seed-i, trained with one thread",
+    )
+    run.add_argument("--resume", action="store_true", help="continue what is in --out, if anything")
     run.add_argument(
         "--precision",
         help="fp32, bf16 or auto (bf16 where the processor multiplies it natively), default auto",
     )
     run.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N, default cpu")
-    run.add_argument("--threads", type=int, help="CPU threads, default every core")
+    run.add_argument(
+        "--threads",
+        type=int,
+        help="CPU threads (of a population, its members at work at once), default every core",
+    )
     hyperparameters = parser.add_argument_group("hyperparameters")
     types = typing.get_type_hints(method)
     for field in dataclasses.fields(method):

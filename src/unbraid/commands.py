@@ -19,36 +19,50 @@ def data_dsprites(flags: argparse.Namespace) -> None:
 
 
 def train(flags: argparse.Namespace) -> None:
-    """Train or continue a run, and draw its cascade."""
+    """Train or continue a run or a population, and draw the cascade of each run."""
     from unbraid.data import load
-    from unbraid.engine import Run, configure, train
+    from unbraid.engine import Run, configure, member, seeds_of, train, train_population
     from unbraid.report import cascade
 
+    if flags.seed is not None and flags.seeds is not None:
+        raise UserError(
+            f"--seed {flags.seed} and --seeds {flags.seeds}: a run has one seed, a population"
+            " several; give one of the two"
+        )
+    seeds = seeds_of(flags.seeds) if flags.seeds is not None else []
+    runs = [member(flags.out, seed) for seed in seeds] or [Run(flags.out)]
     names = {field.name for field in dataclasses.fields(flags.method)}
     given = {k: v for k, v in vars(flags).items() if v is not None}
-    run = Run(flags.out)
+    begun = next((run for run in runs if run.config_file.exists()), None)
     config = configure(
         flags.method,
         flags.preset,
         {name: given[name] for name in names & given.keys()},
         {k: given[k] for k in ("data", "steps", "batch", "seed", "precision") if k in given},
-        continued=run if flags.resume else None,
+        continued=begun if flags.resume else None,
         device=flags.device,
     )
     _use_threads(flags.threads)
-    picture = run.path / "cascade.png"
+    pictures = [run.path / "cascade.png" for run in runs]
 
     def draw() -> None:
-        if log := run.read_log():
-            cascade.draw(picture, log, f"{flags.method.title}, {run.path.name}")
+        for run, picture in zip(runs, pictures, strict=True):
+            if log := run.read_log():
+                cascade.draw(picture, log, f"{flags.method.title}, {run.path.name}")
 
+    table = load(config.data)
+    how = {"resume": flags.resume, "device": flags.device}
     try:
-        train(config, load(config.data), flags.out, resume=flags.resume, device=flags.device)
+        if seeds:
+            train_population(config, table, flags.out, seeds, at_once=flags.threads, **how)
+        else:
+            train(config, table, flags.out, **how)
     except KeyboardInterrupt:
         draw()
         raise
     draw()
-    print(f"run {run.path}: {config.budget.steps:,} steps done; the cascade is in {picture}")
+    for run, picture in zip(runs, pictures, strict=True):
+        print(f"run {run.path}: {config.budget.steps:,} steps done; the cascade is in {picture}")
 
 
 def evaluate(flags: argparse.Namespace) -> None:

@@ -1,7 +1,9 @@
 """The dataset: known totals, the cache, and the official archive in its published layout."""
 
+import dataclasses
 import hashlib
 import json
+import pickle
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,6 +64,16 @@ def test_the_stored_bits_are_the_reference(table: ImageTable, cache: Path) -> No
     facts = json.loads((cache / "dsprites-rendered.json").read_text())
     assert facts["sha256"] == dsprites.RENDERED_SHA256
     assert isinstance(unbraid.load("dsprites").factors, unbraid.FactorSpace)
+
+
+def test_another_process_gets_a_mapped_table_by_its_name(table: ImageTable) -> None:
+    sent = pickle.dumps(table)
+    assert len(sent) < 2_000
+    assert isinstance(pickle.loads(sent).bits, np.memmap)
+    index = np.arange(0, len(table), 50_000)
+    assert np.array_equal(pickle.loads(sent).images(index), table.images(index))
+    part = dataclasses.replace(table, bits=table.bits[5:9])
+    assert np.array_equal(pickle.loads(pickle.dumps(part)).bits, part.bits)
 
 
 def test_unknown_names_are_named() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -24,6 +26,19 @@ class ImageTable:
     width: int
     factors: FactorSpace
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To another process a mapped file goes by its name, so that both share its pages."""
+        bits = self.bits
+        if (
+            isinstance(bits, np.memmap)
+            and bits.filename is not None
+            and bits.flags.c_contiguous
+            and bits.nbytes == Path(bits.filename).stat().st_size
+        ):
+            rest = (self.height, self.width, self.factors)
+            return _mapped, (self.name, bits.filename, bits.shape, *rest)
+        return ImageTable, (self.name, bits, self.height, self.width, self.factors)
+
     def __len__(self) -> int:
         return self.bits.shape[0]
 
@@ -36,3 +51,7 @@ class ImageTable:
         """The images of these items, values 0 and 1."""
         pixels = np.unpackbits(self.bits[index], axis=1)
         return pixels.reshape(len(index), 1, self.height, self.width)
+
+
+def _mapped(name: str, file: str, shape: tuple[int, int], *rest: Any) -> ImageTable:
+    return ImageTable(name, np.memmap(file, np.uint8, "r", shape=shape), *rest)

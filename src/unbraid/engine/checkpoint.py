@@ -45,7 +45,7 @@ def save(path: Path, checkpoint: Checkpoint, identity: str) -> None:
         "sha256": _digest(checkpoint.step, identity, tensors),
     }
     data = safetensors.torch.save(tensors, {"manifest": json.dumps(manifest)})
-    if _is_whole(path, identity):
+    if whole(path, identity):
         with written_atomically(previous(path)) as file:
             file.write(path.read_bytes())
     with written_atomically(path) as file:
@@ -70,21 +70,20 @@ def read(path: Path, identity: str) -> Checkpoint:
     try:
         return _read_one(path, identity)
     except UserError as error:
-        try:
-            found = _read_one(previous(path), identity)
-        except UserError:
-            raise error from None
+        found = whole(previous(path), identity)
+        if found is None:
+            raise
         why = str(error).partition(";")[0]
         tqdm.write(f"{why}; the previous one, of step {found.step}, is used", sys.stderr)
         return found
 
 
-def _is_whole(path: Path, identity: str) -> bool:
+def whole(path: Path, identity: str) -> Checkpoint | None:
+    """The checkpoint at `path` if it can be used."""
     try:
-        _read_one(path, identity)
+        return _read_one(path, identity)
     except UserError:
-        return False
-    return True
+        return None
 
 
 def _read_one(path: Path, identity: str) -> Checkpoint:

@@ -21,7 +21,7 @@ class Log:
     """
 
     def __init__(self, run: Run, step: int, steps: int, bar: Callable[..., Any] = tqdm) -> None:
-        records = [r for r in _whole_records(run) if r["step"] <= step]
+        records = [r for r in run.read_log() if r["step"] <= step]
         with written_atomically(run.log_file) as file:
             file.write("".join(json.dumps(r) + "\n" for r in records).encode())
         self._file = run.log_file.open("a")
@@ -58,15 +58,3 @@ class Log:
         self._bar.close()
         self._events.close()
         self._file.close()
-
-
-def _whole_records(run: Run) -> list[dict[str, Any]]:
-    """The log's records up to the first that a kill cut short."""
-    records = []
-    if run.log_file.exists():
-        for line in run.log_file.read_text().splitlines():
-            try:
-                records.append(json.loads(line))
-            except ValueError:
-                break
-    return records

@@ -138,7 +138,12 @@ class Run:
             ) from error
 
     def read_log(self) -> list[dict[str, Any]]:
-        """The log's records, in order of step."""
-        if not self.log_file.exists():
-            return []
-        return [json.loads(line) for line in self.log_file.read_text().splitlines()]
+        """The log's records in order of step, up to the first that a kill cut short."""
+        records = []
+        if self.log_file.exists():
+            for line in self.log_file.read_text().splitlines():
+                try:
+                    records.append(json.loads(line))
+                except ValueError:
+                    break
+        return records

@@ -1,0 +1,194 @@
+"""Populations: member i is seed i alone, whatever befalls the others."""
+
+import contextlib
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.engine.test_trainer import same_bits
+
+from unbraid import cli
+from unbraid.data.images import ImageTable
+from unbraid.engine import Budget, Config, Run, member, seeds_of, train, train_population
+from unbraid.engine.checkpoint import previous, read
+from unbraid.errors import UserError
+from unbraid.files import alone_in
+
+Make = Callable[..., Config]
+ENDLESS = 1_000_000
+
+
+def step_of(run: Run) -> int:
+    return read(run.checkpoint_file, run.read_config().identity()).step
+
+
+@contextlib.contextmanager
+def meanwhile(act: Callable[[], None], *runs: Run) -> Iterator[None]:
+    """Do something in the midst of the block, once each of these runs has two checkpoints."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.02):
+            if all(previous(run.checkpoint_file).exists() for run in runs):
+                act()
+                return
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_member_i_is_seed_i_alone_and_is_trained_once(
+    tiny_run: Run, tiny_config: Make, table: ImageTable, tmp_path: Path
+) -> None:
+    seeds, out = [0, 7], tmp_path / "out"
+    alone = [tiny_run, train(tiny_config(seed=7), table, tmp_path / "7")]
+    runs = train_population(tiny_config(), table, out, seeds)
+    assert [run.path for run in runs] == [out / f"seed-{s}" for s in seeds]
+    for run, single in zip(runs, alone, strict=True):
+        assert run.read_config() == single.read_config()
+        same_bits(run, single)
+    before = {p: p.stat().st_mtime_ns for run in runs for p in run.path.iterdir()}
+    train_population(tiny_config(), table, out, seeds, resume=True)
+    assert before == {p: p.stat().st_mtime_ns for run in runs for p in run.path.iterdir()}
+
+
+def test_ctrl_c_ends_every_member_with_a_checkpoint(
+    tiny_config: Make, table: ImageTable, tmp_path: Path
+) -> None:
+    members = [member(tmp_path, seed) for seed in (0, 1, 2)]
+    with (
+        meanwhile(lambda: os.kill(os.getpid(), signal.SIGINT), *members[:2]),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        train_population(
+            tiny_config(steps=ENDLESS),
+            table,
+            tmp_path,
+            [0, 1, 2],
+            at_once=2,
+            checkpoint_seconds=0.0,
+        )
+    assert not multiprocessing.active_children()
+    for run in members[:2]:
+        (sitting,) = json.loads(run.provenance_file.read_text())
+        assert sitting["to_step"] == step_of(run) > 0
+        assert sitting["threads"] == 1
+    assert {p.name for p in members[2].path.iterdir()} == {"config.toml"}
+
+
+def test_a_member_that_fails_takes_no_other_down(
+    tiny_config: Make, table: ImageTable, tmp_path: Path
+) -> None:
+    """One is killed, one cannot read its checkpoint; then both are mended."""
+    config, seeds = tiny_config(steps=15), [0, 1, 2]
+    members = [member(tmp_path / "out", seed) for seed in seeds]
+    members[2].write_config(tiny_config(steps=15, seed=2))
+    members[2].checkpoint_file.write_bytes(b"")
+
+    def kill() -> None:
+        (process,) = [p for p in multiprocessing.active_children() if p.name == "seed-1"]
+        assert process.pid
+        os.kill(process.pid, signal.SIGKILL)
+
+    how: dict[str, Any] = {"at_once": 3, "checkpoint_seconds": 0.0, "resume": True}
+    with meanwhile(kill, members[1]), pytest.raises(UserError) as caught:
+        train_population(config, table, tmp_path / "out", seeds, **how)
+    message = str(caught.value)
+    assert message.startswith("2 of 3 members failed, the others are done; give --resume to cont")
+    assert "seed-1 (killed by SIGKILL)" in message
+    assert "checkpoint.safetensors: not a whole safetensors file" in message
+    assert "\n" not in message
+    members[2].checkpoint_file.unlink()
+    assert step_of(members[0]) == 15 > step_of(members[1])
+    train_population(config, table, tmp_path / "out", seeds, **how)
+    for seed, run in zip(seeds, members, strict=True):
+        same_bits(train(tiny_config(steps=15, seed=seed), table, tmp_path / str(seed)), run)
+
+
+def test_members_end_with_a_parent_that_is_killed(
+    tiny_config: Make, table: ImageTable, tmp_path: Path
+) -> None:
+    """Otherwise they would write beside those of the population that continues it."""
+    out = tmp_path / "out"
+    flags = ["--seeds", "0,1", "--batch", "4", "--threads", "2", "--out", str(out)]
+    command = [sys.executable, "-m", "unbraid", "train", "vae", "--steps", str(ENDLESS), *flags]
+    parent = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    members = [member(out, seed) for seed in (0, 1)]
+    deadline = time.monotonic() + 60
+    while not all(run.read_log() for run in members) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    at_work = pytest.raises(UserError, match="seed-0: another process is at work in it")
+    with at_work, alone_in(members[0].path):
+        pass
+    parent.kill()
+    parent.wait()
+    for run in members:
+        while time.monotonic() < deadline:
+            with contextlib.suppress(UserError), alone_in(run.path):
+                break
+            time.sleep(0.02)
+        with alone_in(run.path):
+            pass
+
+
+def test_what_train_refuses_of_one_is_refused_at_once(
+    tiny_config: Make, table: ImageTable, tmp_path: Path
+) -> None:
+    member(tmp_path, 1).write_config(tiny_config(seed=1, beta_low=0.5))
+    with pytest.raises(UserError, match="seed-1: it holds a run already; give --resume"):
+        train_population(tiny_config(), table, tmp_path, [0, 1])
+    with pytest.raises(UserError, match=r"seed-1: it was trained with beta_low=0\.5, not 1"):
+        train_population(tiny_config(), table, tmp_path, [0, 1], resume=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["seed-1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"), [("0-3", [0, 1, 2, 3]), ("5", [5]), ("0,3, 5-6", [0, 3, 5, 6])]
+)
+def test_seeds_are_read_as_one_writes_them(text: str, seeds: list[int]) -> None:
+    assert seeds_of(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["", "-1", "a", "1-", "0-b", "1,,2", "3-1", "1,0-2", "0:3"])
+def test_seeds_that_are_none_are_named(text: str) -> None:
+    with pytest.raises(UserError, match=rf"^seeds '{text}': .*; give --seeds 0-9 or 0,3,5$"):
+        seeds_of(text)
+
+
+def test_the_command_trains_and_continues_a_population(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def one_by_one(members: dict[Run, Config], table: ImageTable, *_: Any) -> None:
+        for run, config in members.items():
+            train(config, table, run.path, resume=True)
+
+    monkeypatch.setattr("unbraid.engine.workers.train_each", one_by_one)
+    out = tmp_path / "out"
+    flags = ["train", "vae", "--seeds", "3,8", "--out", str(out), "--batch", "4"]
+    assert cli.main([*flags, "--steps", "2"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in printed] == [f"run {out}/seed-{s}" for s in (3, 8)]
+    assert {p.name for p in member(out, 8).path.iterdir()} >= {"cascade.png", "events"}
+    # Of the flags only the budget has changed; the batch is the population's own.
+    assert cli.main([*flags[:-2], "--steps", "3", "--resume"]) == 0
+    for seed in (3, 8):
+        run = member(out, seed)
+        assert step_of(run) == 3
+        assert run.read_config().seed == seed
+        assert run.read_config().budget == Budget(3, 4)
+    assert cli.main([*flags, "--seed", "1"]) == 2
+    assert "--seed 1 and --seeds 3,8: a run has one seed" in capsys.readouterr().err
