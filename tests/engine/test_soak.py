@@ -1,0 +1,41 @@
+"""A few kills of the soak at every change; `python -m benchmarks.soak` does many."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from benchmarks.soak import Soak, SoakError, attempt
+
+from unbraid.engine import Run
+
+# Python 3.12 warns of any fork beside threads; these children only work and are killed.
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+
+
+def test_what_is_killed_and_continued_is_what_was_never_stopped(
+    cache: Path, tmp_path: Path
+) -> None:
+    soak = Soak(tmp_path, steps=30, seed=0)
+    soak.single(4)
+    soak.evaluation(2)
+    soak.population(1)
+    assert soak.killed == 7
+    assert soak.ended >= 3
+
+
+def test_a_difference_is_found(cache: Path, tmp_path: Path) -> None:
+    soak = Soak(tmp_path, steps=1, seed=0)
+    copy = Run(tmp_path / "copy")
+    shutil.copytree(soak.alone[0].path, copy.path)
+    soak.compare(soak.alone[0], copy, ("log.jsonl",))
+    copy.log_file.write_text(copy.log_file.read_text().replace("0", "1", 1))
+    with pytest.raises(SoakError, match=r"log.jsonl differs from"):
+        soak.compare(soak.alone[0], copy, ("log.jsonl",))
+
+
+def test_a_failure_that_no_kill_explains_is_not_passed_over() -> None:
+    def fail() -> None:
+        raise RuntimeError("this traceback belongs to the test")
+
+    with pytest.raises(SoakError, match="a run that was continued failed"):
+        attempt(fail, "none", 0.0)
