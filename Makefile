@@ -19,8 +19,9 @@ lint: .venv/.installed-dev ## format, lint, types
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 
-bench: .venv/.installed-dev ## step time, encoding, metrics, memory; writes results/benchmarks/
+bench: .venv/.installed-dev .venv-peers/.installed ## step time, beside peers too, encoding, metrics, memory; writes results/benchmarks/
 	$(BIN)/python -m benchmarks.step
+	.venv-peers/bin/python -m benchmarks.peers
 	$(BIN)/python -m benchmarks.metrics
 
 .venv/bin/python:
@@ -34,5 +35,12 @@ bench: .venv/.installed-dev ## step time, encoding, metrics, memory; writes resu
 	$(BIN)/pip install --quiet -e '.[dev]'
 	touch $@
 
+# Peers bring no torch of their own: theirs would replace a CPU build with gigabytes.
+.venv-peers/.installed: pyproject.toml Makefile
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet -e . cloudpickle h5py imageio 'lightning>=2,<3' 'pydantic>=2,<3' requests scikit-learn
+	.venv-peers/bin/pip install --quiet --no-deps pythae==0.1.2 disent==0.8.0
+	touch $@
+
 clean:
-	rm -rf .venv runs
+	rm -rf .venv .venv-peers runs

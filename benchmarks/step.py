@@ -35,8 +35,8 @@ from unbraid.methods import METHODS, find
 BATCH = 64
 
 
-def plain_pytorch(x: torch.Tensor) -> Callable[[], None]:
-    """The same networks and objective as a tutorial writes them: fp32, contiguous, eager."""
+def plain_networks() -> tuple[nn.Sequential, nn.Sequential]:
+    """The field's encoder and decoder as a tutorial writes them, z = 10."""
     relu = nn.ReLU
     encoder = nn.Sequential(
         nn.Conv2d(1, 32, 4, 2, 1),
@@ -66,6 +66,12 @@ def plain_pytorch(x: torch.Tensor) -> Callable[[], None]:
         relu(),
         nn.ConvTranspose2d(32, 1, 4, 2, 1),
     )
+    return encoder, decoder
+
+
+def plain_pytorch(x: torch.Tensor) -> Callable[[], None]:
+    """The same networks and objective as a tutorial writes them: fp32, contiguous, eager."""
+    encoder, decoder = plain_networks()
     optimiser = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=1e-4)
 
     def step() -> None:
@@ -94,9 +100,9 @@ def ours(name: str, step: int, precision: str, x: torch.Tensor) -> Callable[[], 
     return advance
 
 
-def measure(steps: dict[str, Callable[[], None]], rounds: int) -> dict[str, dict[str, float]]:
+def measure(steps: dict[Any, Callable[[], None]], rounds: int) -> dict[Any, dict[str, float]]:
     """Median, least and greatest milliseconds of each, taken in turn."""
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    seconds: dict[Any, list[float]] = {name: [] for name in steps}
     for number in tqdm(range(rounds + 3), desc="timing", unit="round"):
         for name, step in steps.items():
             began = time.perf_counter()
