@@ -7,7 +7,7 @@ import pytest
 import torch
 from ortools.graph.python import min_cost_flow
 
-from unbraid.assignment import assign, assign_each, total
+from unbraid.assignment import assign, assign_each, bounded, total
 
 
 def min_cost_flow_total(cost_bk: np.ndarray, pairwise: int) -> int:
@@ -77,6 +77,24 @@ def test_a_stack_of_problems_is_each_alone() -> None:
     for problem, category in zip(cost_pbk, together, strict=True):
         alone = assign(problem, 0.4)
         assert float(total(problem, category, 0.4)) == float(total(problem, alone, 0.4))
+
+
+def test_vmap_searches_every_batch() -> None:
+    cost_mbk = torch.rand(4, 30, 3, generator=torch.Generator().manual_seed(2)).double()
+    together = torch.vmap(lambda cost_bk: assign(cost_bk, 0.2))(cost_mbk)
+    assert torch.equal(together, assign_each(cost_mbk, 0.2))
+
+
+def test_a_bounded_search_says_whether_it_was_enough() -> None:
+    """Of 60 samples that all prefer the first of three classes, 40 have to leave it."""
+    cost_bk = torch.rand(60, 3, generator=torch.Generator().manual_seed(0)) + torch.arange(3)
+    with bounded(39) as unsettled:
+        assign(cost_bk, 1e6)
+    assert [bool(u) for u in unsettled] == [True]
+    with bounded(40) as unsettled:
+        found = assign(cost_bk, 1e6)
+    assert [bool(u) for u in unsettled] == [False]
+    assert torch.equal(found, assign(cost_bk, 1e6))
 
 
 def test_float32_costs_of_hundreds_of_nats() -> None:

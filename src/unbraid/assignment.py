@@ -14,17 +14,26 @@ sample in u to v.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+# Exchanges that a search may take, and whether some search would have taken more; see `bounded`.
+_bounds: list[tuple[int, list[Tensor]]] = []
 
 
 def assign(cost_bk: Float[Tensor, "b k"], pairwise: float) -> Int[Tensor, " b"]:
     """The category of each sample of a batch, exactly. Costs and λ′ ≥ 0 in nats.
 
-    Ties are settled by whatever order the search meets them in; the total is the minimum.
+    Ties are settled by whatever order the search meets them in; the total is the minimum. Under
+    `torch.vmap` all batches are searched at once.
     """
-    return assign_each(cost_bk[None], pairwise)[0]
+    return _Assign.apply(cost_bk, pairwise)
 
 
 def assign_each(cost_pbk: Float[Tensor, "p b k"], pairwise: float) -> Int[Tensor, "p b"]:
@@ -32,12 +41,33 @@ def assign_each(cost_pbk: Float[Tensor, "p b k"], pairwise: float) -> Int[Tensor
     cost = cost_pbk.double()
     category_pb = cost.argmin(dim=2)
     tolerance = 1e-12 * (cost.abs().amax() + pairwise * cost.shape[1])
-    while True:
+    limit, unsettled = _bounds[-1] if _bounds else (None, [])
+    for exchange in itertools.count():
         gain_p, start_p, end_p, moves, after = _best_exchange(cost, category_pb, pairwise)
         active_p = gain_p < -tolerance
-        if not bool(active_p.any()):
-            return category_pb
+        if exchange == limit:
+            unsettled.append(active_p.any())
+            break
+        if limit is None and not bool(active_p.any()):
+            break
         _apply(category_pb, active_p, start_p, end_p, moves, after)
+    return category_pb
+
+
+@contextlib.contextmanager
+def bounded(exchanges: int) -> Iterator[list[Tensor]]:
+    """Searches of just so many exchanges, which never wait for the device to tell its progress.
+
+    Gives a list to which every search adds whether it would have gone on: if one is true, what was
+    found may not be the minimum. A search takes few exchanges where λ′ b is small beside the
+    costs' differences, and b at most.
+    """
+    unsettled: list[Tensor] = []
+    _bounds.append((exchanges, unsettled))
+    try:
+        yield unsettled
+    finally:
+        _bounds.pop()
 
 
 def total(
@@ -91,9 +121,30 @@ def _apply(
     """Move one sample along every arc of each active problem's path, in place."""
     here_p = start_p
     for _ in range(mover_pij.shape[1] - 1):
-        walking = active_p & (here_p != end_p)
-        problem = walking.nonzero()[:, 0]
-        here, end = here_p[problem], end_p[problem]
-        following = after_pij[problem, here, end]
-        category_pb[problem, mover_pij[problem, here, following]] = following
-        here_p = here_p.index_put((problem,), following)
+        walking_p = active_p & (here_p != end_p)
+        # Where nobody walks, a sample is given the category that it has.
+        problem_p = torch.arange(len(here_p), device=here_p.device)
+        following_p = torch.where(walking_p, after_pij[problem_p, here_p, end_p], here_p)
+        mover_p1 = mover_pij[problem_p, here_p, following_p][:, None]
+        own_p1 = category_pb.gather(1, mover_p1)
+        category_pb.scatter_(
+            1, mover_p1, torch.where(walking_p, following_p, own_p1[:, 0])[:, None]
+        )
+        here_p = following_p
+
+
+class _Assign(torch.autograd.Function):
+    """`assign_each` for one batch; a batch axis that vmap adds becomes its problems."""
+
+    @staticmethod
+    def forward(cost_bk: Tensor, pairwise: float) -> Tensor:
+        return assign_each(cost_bk[None], pairwise)[0]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.mark_non_differentiable(output)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[Tensor, int]:
+        cost, pairwise = args
+        return assign_each(cost.movedim(in_dims[0] or 0, 0), pairwise), 0

@@ -172,9 +172,12 @@ def test_seeds_that_are_none_are_named(text: str) -> None:
 def test_the_command_trains_and_continues_a_population(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def one_by_one(members: dict[Run, Config], table: ImageTable, *_: Any) -> None:
+    def one_by_one(
+        members: dict[Run, Config], table: ImageTable, at_once: int | None, **how: Any
+    ) -> dict[str, str]:
         for run, config in members.items():
-            train(config, table, run.path, resume=True)
+            train(config, table, run.path, resume=True, **how)
+        return {}
 
     monkeypatch.setattr("unbraid.engine.workers.train_each", one_by_one)
     out = tmp_path / "out"

@@ -73,6 +73,20 @@ def test_gradients_are_those_of_finite_differences(name: str, step: int, frozen:
         assert abs(slope - numeric) < 1e-4 * max(1.0, abs(slope))
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_steps_of_one_phase_have_one_objective(name: str) -> None:
+    """And every schedule passes into another phase, unless it has but one."""
+    method = make(name)
+    by_phase: dict[Any, list[list[float]]] = {}
+    for step in range(16):
+        found = losses(method, step)
+        terms = [*found.minimise.values(), *found.report.values()]
+        by_phase.setdefault(method.phase(step), []).append(torch.hstack(terms).tolist())
+    assert all(terms == same[0] for same in by_phase.values() for terms in same)
+    firsts = [same[0] for same in by_phase.values()]
+    assert all(a != b for i, a in enumerate(firsts) for b in firsts[:i])
+
+
 # For every field another value that must change a loss, the schedule or the optimiser.
 OTHER = {
     "continuous": 3,

@@ -31,9 +31,9 @@ class Log:
         self._events = SummaryWriter(str(run.path / "events"), purge_step=step + 1)
         self._bar = bar(total=steps, initial=step, desc=run.path.name, unit="step")
 
-    def tick(self) -> None:
-        """One more step is done."""
-        self._bar.update()
+    def tick(self, steps: int) -> None:
+        """So many more steps are done."""
+        self._bar.update(steps)
 
     def write(self, record: dict[str, Any]) -> None:
         """Add a record to the log, the events and the bar."""

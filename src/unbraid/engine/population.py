@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unbraid.data.images import ImageTable
-from unbraid.engine import checkpoint, workers
+from unbraid.engine import checkpoint, stacked, workers
+from unbraid.engine.configure import usable_device
 from unbraid.engine.run import Config, Run
 from unbraid.engine.trainer import CHECKPOINT_SECONDS, admit
 from unbraid.errors import UserError
@@ -31,12 +32,13 @@ def train_population(
 ) -> list[Run]:
     """Train one run a seed, member i in `out`/seed-i, or continue those that are not finished.
 
-    Each is the run that `train` gives for `config` with this seed and one thread, bit for bit.
-    A process of one thread trains each, `at_once` of them at a time, by default one a core. The
-    processes are spawned, so a script calls this under `if __name__ == "__main__":`. Ctrl-C (or
-    SIGTERM) ends every member after its step with a checkpoint, as KeyboardInterrupt. A member
-    that fails stops no other; UserError names those that did at the end, and at once what `train`
-    would refuse of any.
+    On a CPU each is the run that `train` gives for `config` with this seed and one thread, bit for
+    bit: a process of one thread trains each, `at_once` of them at a time, by default one a core.
+    The processes are spawned, so a script calls this under `if __name__ == "__main__":`. On a GPU
+    one step moves all members, with the numbers of the run alone but for rounding. Ctrl-C (or
+    SIGTERM) ends every member after a step with a checkpoint, as KeyboardInterrupt. A member that
+    fails stops no other; UserError names those that did at the end, and at once what `train` would
+    refuse of any.
     """
     members = {member(out, s): dataclasses.replace(config, seed=s) for s in seeds}
     for run, its_config in members.items():
@@ -46,7 +48,15 @@ def train_population(
             run.write_config(its_config)
     unfinished = {run: c for run, c in members.items() if not _finished(run, c)}
     how = {"device": device, "checkpoint_seconds": checkpoint_seconds}
-    workers.train_each(unfinished, table, at_once, **how)
+    if usable_device(device).type == "cuda":
+        failed = stacked.train_together(unfinished, table, **how)
+    else:
+        failed = workers.train_each(unfinished, table, at_once, **how)
+    if failed:
+        raise UserError(
+            f"{len(failed)} of {len(members)} members failed, the others are done; give --resume"
+            f" to continue them: {'; '.join(f'{n} ({why})' for n, why in failed.items())}"
+        )
     return list(members)
 
 

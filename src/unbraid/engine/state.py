@@ -44,7 +44,7 @@ class State:
         for optimiser in self.optimisers.values():
             optimiser.zero_grad(set_to_none=True)
         for group, loss in losses.minimise.items():
-            parameters = self._parameters(group)
+            parameters = [*self.named_parameters(group).values()]
             gradients = torch.autograd.grad(loss, parameters, retain_graph=len(losses.minimise) > 1)
             for parameter, gradient in zip(parameters, gradients, strict=True):
                 # Fused Adam reads both in the order of their memory, whatever their strides say.
@@ -60,7 +60,7 @@ class State:
         """DivergedError if a weight is not finite: such a state is not worth keeping."""
         bad = [n for n, w in self.parts.named_parameters() if not bool(w.isfinite().all())]
         if bad:
-            raise DivergedError(self._diverged(self.step, f"the weights of {bad[0]}"))
+            raise DivergedError(diverged(self.step, f"the weights of {bad[0]}"))
 
     def means(self) -> dict[str, Any]:
         """Each reported term's mean since the last call, in alphabetical order."""
@@ -72,7 +72,7 @@ class State:
         """The state as named tensors."""
         tensors = {f"parts.{name}": t for name, t in self.parts.state_dict().items()}
         for group, optimiser in self.optimisers.items():
-            for name, parameter in self._named_parameters(group).items():
+            for name, parameter in self.named_parameters(group).items():
                 for key, value in optimiser.state[parameter].items():
                     tensors[f"adam.{group}.{key}.{name}"] = value
         for name, total in self.sums.items():
@@ -94,44 +94,51 @@ class State:
                 self.counts[rest] = int(tensor)
             elif kind == "adam":
                 group, key, parameter = rest.split(".", 2)
-                state = self.optimisers[group].state[self._named_parameters(group)[parameter]]
+                state = self.optimisers[group].state[self.named_parameters(group)[parameter]]
                 state[key] = tensor.to(self.device)
 
     def _check(self, losses: Losses) -> None:
         if all(bool(torch.isfinite(loss)) for loss in losses.minimise.values()):
             return
         bad = [n for n, v in losses.report.items() if n != "loss" and not bool(v.isfinite().all())]
-        raise DivergedError(self._diverged(self.step, " and ".join(bad) or "loss"))
-
-    @staticmethod
-    def _diverged(step: int, what: str) -> str:
-        return (
-            f"step {step}: {what} became NaN or infinite; the last good checkpoint is kept;"
-            " lower --learning-rate or use --precision fp32"
-        )
+        raise DivergedError(diverged(self.step, " and ".join(bad) or "loss"))
 
     def _fresh_optimisers(self) -> dict[str, torch.optim.Adam]:
         return {
-            name: _optimiser(group, self._parameters(name))
+            name: optimiser(group, [*self.named_parameters(name).values()])
             for name, group in self.config.method.groups().items()
         }
 
-    def _named_parameters(self, group: str) -> dict[str, nn.Parameter]:
+    def named_parameters(self, group: str) -> dict[str, nn.Parameter]:
+        """The parameters that a group moves, by part and name."""
         parts = self.config.method.groups()[group].parts
         return {f"{p}.{n}": w for p in parts for n, w in self.parts[p].named_parameters()}
 
-    def _parameters(self, group: str) -> list[nn.Parameter]:
-        return list(self._named_parameters(group).values())
+
+def diverged(step: int, what: str) -> str:
+    """What a user is told of a run that is lost from here on."""
+    return (
+        f"step {step}: {what} became NaN or infinite; the last good checkpoint is kept;"
+        " lower --learning-rate or use --precision fp32"
+    )
 
 
-def _optimiser(group: Group, parameters: list[nn.Parameter]) -> torch.optim.Adam:
-    """Adam for a group; only weights decay, never biases."""
+def optimiser(group: Group, parameters: list[Tensor], *, axes: int = 0) -> torch.optim.Adam:
+    """Adam for a group; only weights decay, never biases. `axes` of each come before its own."""
     settings = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": group.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        {
+            "params": [p for p in parameters if p.ndim > axes + 1],
+            "weight_decay": group.weight_decay,
+        },
+        {"params": [p for p in parameters if p.ndim <= axes + 1], "weight_decay": 0.0},
     ]
     return torch.optim.Adam(
-        settings, lr=group.learning_rate, betas=group.betas, decoupled_weight_decay=True, fused=True
+        settings,
+        lr=group.learning_rate,
+        betas=group.betas,
+        decoupled_weight_decay=True,
+        fused=True,
+        capturable=parameters[0].is_cuda,
     )
 
 

@@ -9,6 +9,7 @@ import platform
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,19 +48,70 @@ def train(
     contradict each other, if another process trains there, or if a loss is not finite.
     """
     run = Run(out)
+    with (
+        stoppable() as stop,
+        sitting(run, config, table.shape, device, resume=resume, bar=bar) as it,
+    ):
+        _loop(it, table, stop, checkpoint_seconds)
+    return run
+
+
+@dataclass(eq=False)
+class Sitting:
+    """A run while it is trained: its directory, its state and its log."""
+
+    run: Run
+    state: State
+    log: Log
+
+    def note(self, steps: int) -> None:
+        """Some more steps are done: move the bar, and add to the log if its time has come."""
+        config, step = self.state.config, self.state.step
+        self.log.tick(steps)
+        if step % LOG_EVERY == 0 or step == config.budget.steps:
+            betas = list(config.method.betas(step - 1))
+            self.log.write({"step": step, **self.state.means(), "beta": betas})
+
+    def save(self) -> None:
+        """Replace the checkpoint; DivergedError, and it is kept, if a weight is not finite."""
+        self.log.flush()
+        self.state.require_finite_weights()
+        checkpoint.save(
+            self.run.checkpoint_file, self.state.checkpoint(), self.state.config.identity()
+        )
+
+
+@contextlib.contextmanager
+def sitting(
+    run: Run,
+    config: Config,
+    shape: tuple[int, int, int],
+    device: str,
+    *,
+    resume: bool,
+    bar: Callable[..., Any] = tqdm,
+) -> Iterator[Sitting]:
+    """Begin a run or continue it where its checkpoint stands; nobody else can meanwhile."""
     where = usable_device(device)
-    with alone_in(out):
+    with alone_in(run.path):
         continued = admit(run, config, resume=resume)
-        state = State(config, table.shape, where)
+        state = State(config, shape, where)
         if continued and checkpoint.exists(run.checkpoint_file):
             _restore(run, state)
         for file in run.written_by_training:
             sweep(file)
         run.write_config(config)
-        with _recorded(run, state), stoppable() as stop:
+        with _recorded(run, state):
             log = Log(run, state.step, config.budget.steps, bar)
-            _loop(run, table, state, log, stop, checkpoint_seconds)
-    return run
+            try:
+                yield Sitting(run, state, log)
+            except OSError as error:
+                raise UserError(
+                    f"{run.path}: cannot be written ({error.strerror or error}); the last"
+                    " checkpoint is kept; free space and give --resume"
+                ) from error
+            finally:
+                log.close()
 
 
 def admit(run: Run, config: Config, *, resume: bool) -> bool:
@@ -97,46 +149,22 @@ def _flat(config: Config) -> dict[str, object]:
     return {**table, **budget, **hyperparameters}
 
 
-def _loop(
-    run: Run,
-    table: ImageTable,
-    state: State,
-    log: Log,
-    stop: list[int],
-    checkpoint_seconds: float,
-) -> None:
-    config = state.config
-
-    def save() -> None:
-        log.flush()
-        state.require_finite_weights()
-        checkpoint.save(run.checkpoint_file, state.checkpoint(), config.identity())
-
+def _loop(it: Sitting, table: ImageTable, stop: list[int], checkpoint_seconds: float) -> None:
+    state, config = it.state, it.state.config
     saved_at = time.monotonic()
-    try:
-        images = config.budget.batch * config.method.batches
-        while state.step < config.budget.steps:
-            index = noise.batch_indices(config.seed, state.step, len(table), images)
-            x = torch.from_numpy(table.images(index.numpy())).to(state.device).float()
-            state.advance(x)
-            log.tick()
-            if state.step % LOG_EVERY == 0 or state.step == config.budget.steps:
-                betas = list(config.method.betas(state.step - 1))
-                log.write({"step": state.step, **state.means(), "beta": betas})
-            if stop:
-                save()
-                raise KeyboardInterrupt
-            if time.monotonic() - saved_at > checkpoint_seconds:
-                save()
-                saved_at = time.monotonic()
-        save()
-    except OSError as error:
-        raise UserError(
-            f"{run.path}: cannot be written ({error.strerror or error}); the last checkpoint is"
-            " kept; free space and give --resume"
-        ) from error
-    finally:
-        log.close()
+    images = config.budget.batch * config.method.batches
+    while state.step < config.budget.steps:
+        index = noise.batch_indices(config.seed, state.step, len(table), images)
+        x = torch.from_numpy(table.images(index.numpy())).to(state.device).float()
+        state.advance(x)
+        it.note(1)
+        if stop:
+            it.save()
+            raise KeyboardInterrupt
+        if time.monotonic() - saved_at > checkpoint_seconds:
+            it.save()
+            saved_at = time.monotonic()
+    it.save()
 
 
 @contextlib.contextmanager

@@ -31,11 +31,11 @@ def train_each(
     table: ImageTable,
     at_once: int | None,
     **how: Any,
-) -> None:
+) -> dict[str, str]:
     """Train each of these in a process of its own, `at_once` of them at a time; `how` as `train`.
 
-    KeyboardInterrupt after Ctrl-C or SIGTERM, with every member saved; UserError at the end if
-    members failed.
+    Returns why those failed that did, by name. KeyboardInterrupt after Ctrl-C or SIGTERM, with
+    every member saved.
     """
     at_once = at_once or cores()
     waiting = list(members.items())
@@ -57,11 +57,7 @@ def train_each(
                         failed[worker.name] = worker.reason()
     if stop:
         raise KeyboardInterrupt
-    if failed:
-        raise UserError(
-            f"{len(failed)} of {len(members)} members failed, the others are done; give --resume"
-            f" to continue them: {'; '.join(f'{n} ({why})' for n, why in failed.items())}"
-        )
+    return failed
 
 
 def cores() -> int:
@@ -165,8 +161,8 @@ class _Relay:
         self._note = ""
         self._sent_at = 0.0
 
-    def update(self) -> None:
-        self._step += 1
+    def update(self, steps: int) -> None:
+        self._step += steps
         if time.monotonic() - self._sent_at > INTERVAL:
             self._send.send((self._step, self._steps, self._note))
             self._sent_at = time.monotonic()

@@ -53,7 +53,10 @@ class AnnealedVAE(Method):
         """γ: what a KL above the capacity weighs."""
         return (self.gamma,) * self.continuous
 
+    def phase(self, step: int) -> float:
+        return schedules.capacity(step, self.capacity_steps, self.capacity)
+
     def regulariser(self, code: Pass, step: int) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
-        capacity = schedules.capacity(step, self.capacity_steps, self.capacity)
+        capacity = self.phase(step)
         penalty = self.gamma * (code.kl_z.sum() - capacity).abs()
         return penalty, {"capacity": code.kl_z.new_tensor(capacity)}

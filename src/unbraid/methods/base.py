@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -113,6 +113,10 @@ class Method:
     def betas(self, step: int) -> tuple[float, ...]:
         """The weight of each dimension's KL at a step."""
         raise NotImplementedError
+
+    def phase(self, step: int) -> Hashable:
+        """All that the objective takes from the step: steps of one phase differ in nothing else."""
+        return self.betas(step)
 
     def restarts(self, step: int) -> bool:
         """Whether Adam's moments start afresh before this step."""

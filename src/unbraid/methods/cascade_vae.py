@@ -76,6 +76,9 @@ class CascadeVAE(CascadeVAEC):
         """Whether the discrete code takes part at a step."""
         return step >= self.warmup_stages * self.stage_steps
 
+    def phase(self, step: int) -> tuple[tuple[float, ...], bool]:
+        return self.betas(step), self.discrete_is_open(step)
+
     def losses(
         self,
         parts: nn.ModuleDict,

@@ -84,6 +84,9 @@ class JointVAE(Method):
             min(discrete, math.log(self.categories)),
         )
 
+    def phase(self, step: int) -> tuple[float, float]:
+        return self.capacities(step)
+
     def build(self, shape: tuple[int, int, int]) -> nn.ModuleDict:
         return nn.ModuleDict(
             {

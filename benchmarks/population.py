@@ -1,0 +1,68 @@
+"""Ten CascadeVAEs of 300,000 steps on one GPU, in pieces of under ten minutes.
+
+Run as `PYTHONPATH=src python -m benchmarks.population` from a checkout, again and again until it
+says that all is done: each call continues where the one before stopped, with a checkpoint of every
+member. Writes what it measured to results/benchmarks/population.json. `--device cpu` trains in
+worker processes instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.step import machine
+from unbraid.engine import Run, member, seeds_of
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", default="0-9")
+    parser.add_argument("--steps", type=int, default=300_000)
+    parser.add_argument("--minutes", type=float, default=9.0, help="of one piece, default 9")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--out", type=Path, default=Path("runs/population"))
+    parser.add_argument("--report", type=Path, default=Path("results/benchmarks/population.json"))
+    flags = parser.parse_args()
+    command = [sys.executable, "-m", "unbraid", "train", "cascade-vae", "--resume"]
+    command += ["--seeds", flags.seeds, "--steps", str(flags.steps), "--out", str(flags.out)]
+    with subprocess.Popen([*command, "--device", flags.device]) as process:
+        try:
+            process.wait(60 * flags.minutes)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+    if process.returncode not in (0, 130):
+        return process.returncode
+    runs = [member(flags.out, seed) for seed in seeds_of(flags.seeds)]
+    report(runs, flags.report)
+    print("all is done" if process.returncode == 0 else "call again: the members are not done yet")
+    return 0
+
+
+def report(runs: list[Run], file: Path) -> None:
+    """Write and print the steps of the members and the time they took, start-up included."""
+    sittings: list[list[dict[str, Any]]] = [
+        json.loads(run.provenance_file.read_text()) for run in runs if run.provenance_file.exists()
+    ]
+    steps = sum(sitting["to_step"] - sitting["from_step"] for of in sittings for sitting in of)
+    seconds = max(sum(sitting["seconds"] for sitting in of) for of in sittings)
+    outcome = {
+        "members": len(runs),
+        "steps_of_all_members": steps,
+        "minutes": round(seconds / 60, 2),
+        "steps_a_second": round(steps / seconds, 1),
+        "device": sittings[0][-1]["device"],
+        "machine": machine(),
+    }
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(outcome, indent=2, ensure_ascii=False) + "\n")
+    print(f"{steps:,} steps of {len(runs)} members in {seconds / 60:.1f} minutes")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,159 @@
+"""Members by vmap: each is seed i alone but for rounding, whatever the method."""
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.methods.worlds import make
+
+from unbraid.data.factors import FactorSpace
+from unbraid.data.images import ImageTable
+from unbraid.engine import Budget, Config, Run, member, noise, train, train_population
+from unbraid.engine.checkpoint import read
+from unbraid.engine.stacked import Pictures, Stack, train_together
+from unbraid.engine.state import State
+from unbraid.methods import METHODS
+
+CPU = torch.device("cpu")
+SEEDS = (0, 5)
+
+
+@pytest.fixture(scope="module")
+def small() -> ImageTable:
+    """48 random pictures of 16×16."""
+    bits = np.random.default_rng(0).integers(0, 256, (48, 32), dtype=np.uint8)
+    return ImageTable("random", bits, 16, 16, FactorSpace(("shape", "size"), (6, 8)))
+
+
+def config(name: str, steps: int, seed: int = 0, **hyperparameters: float) -> Config:
+    return Config(make(name, **hyperparameters), "random", Budget(steps, 4), seed, "fp32")
+
+
+def stack(
+    name: str, steps: int, table: ImageTable, exchanges: int | None = None, **hyperparameters: float
+) -> Stack:
+    configs = [config(name, steps, seed, **hyperparameters) for seed in SEEDS]
+    states = [State(c, table.shape, CPU) for c in configs]
+    return Stack(states, Pictures(table, CPU), exchanges=exchanges)
+
+
+def weights(state: State) -> torch.Tensor:
+    return torch.cat([w.detach().flatten() for w in state.parts.parameters()])
+
+
+def apart(run: Run, other: Run) -> float:
+    """How far two runs' weights lie from each other, as a part of how far one is from its start."""
+    a, b = (read(r.checkpoint_file, r.read_config().identity()) for r in (run, other))
+    assert a.step == b.step
+    assert a.tensors.keys() == b.tensors.keys()
+    start = State(run.read_config(), (1, 16, 16), CPU).parts.state_dict()
+    names = [name for name in a.tensors if name.startswith("parts.")]
+    away = sum((a.tensors[n] - b.tensors[n]).square().sum() for n in names)
+    moved = sum((a.tensors[n] - start[n.removeprefix("parts.")]).square().sum() for n in names)
+    return float((away / moved) ** 0.5)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_member_i_is_seed_i_alone_over_200_steps(name: str, small: ImageTable) -> None:
+    """Weights part by less than a hundredth of their way; every reported term by 0.1 %."""
+    together = stack(name, 200, small, restart_adam=True)
+    for end in (100, 200):
+        assert together.run(end) == [True, True]
+    together.unstack()
+    for seed, state in zip(SEEDS, together.states, strict=True):
+        alone = State(config(name, 200, seed, restart_adam=True), small.shape, CPU)
+        start = weights(alone)
+        images = 4 * alone.config.method.batches
+        while alone.step < 200:
+            index = noise.batch_indices(seed, alone.step, len(small), images)
+            alone.advance(torch.from_numpy(small.images(index.numpy())).float())
+        moved = weights(alone) - start
+        assert (weights(state) - weights(alone)).norm() < 1e-2 * moved.norm()
+        assert state.counts == alone.counts
+        ours, expected = state.means(), alone.means()
+        assert ours.keys() == expected.keys()
+        for term, value in expected.items():
+            assert ours[term] == pytest.approx(value, rel=1e-3, abs=1e-4), term
+
+
+def test_what_too_few_exchanges_gave_is_taken_back(small: ImageTable) -> None:
+    """λ′ is so large that every assignment needs exchanges, and none are allowed at first."""
+    how = {"warmup_stages": 0, "pairwise": 1e4}
+    whole, bounded = stack("cascade-vae", 4, small, **how), stack("cascade-vae", 4, small, 0, **how)
+    for one in (whole, bounded):
+        one.run(2)
+        one.run(4)
+        one.unstack()
+    for a, b in zip(whole.states, bounded.states, strict=True):
+        assert torch.equal(weights(a), weights(b))
+        assert a.means() == b.means()
+
+
+def test_members_are_runs_that_go_on_wherever_each_was_stopped(
+    small: ImageTable, tmp_path: Path
+) -> None:
+    out, seeds = tmp_path / "out", (0, 5, 9)
+    members = {member(out, s): config("cascade-vae", 130, s, learning_rate=1e-3) for s in seeds}
+    runs = list(members)
+    train(config("cascade-vae", 130, 5, learning_rate=1e-3), small, runs[1].path)  # is finished
+    for steps, run in ((30, runs[0]), (7, runs[2])):
+        train(config("cascade-vae", steps, members[run].seed, learning_rate=1e-3), small, run.path)
+    assert train_together(members, small, device="cpu", checkpoint_seconds=60.0) == {}
+    for run, its_config in members.items():
+        alone = train(its_config, small, tmp_path / str(its_config.seed))
+        assert apart(run, alone) < 1e-2
+        assert [r["step"] for r in run.read_log()][-2:] == [100, 130]
+        assert run.read_log()[-1]["kl"] == pytest.approx(alone.read_log()[-1]["kl"], rel=1e-2)
+
+
+def test_ctrl_c_saves_every_member(
+    small: ImageTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Stack.run
+
+    def interrupted(stack: Stack, end: int) -> list[bool]:
+        os.kill(os.getpid(), signal.SIGINT)
+        return run(stack, end)
+
+    members = {member(tmp_path, s): config("vae", 300, s) for s in SEEDS}
+    monkeypatch.setattr(Stack, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_together(members, small, device="cpu", checkpoint_seconds=60.0)
+    for member_run, its_config in members.items():
+        assert read(member_run.checkpoint_file, its_config.identity()).step == 100
+
+
+def test_a_member_that_diverges_is_left_behind(
+    small: ImageTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members = {member(tmp_path, s): config("vae", 110, s) for s in SEEDS}
+    lost, kept = members
+    run = Stack.run
+
+    def poisoned(stack: Stack, end: int) -> list[bool]:
+        if end == 110 and len(stack.states) == 2:
+            with torch.no_grad():
+                stack._weights["decoder.entry.bias"][0] = torch.nan
+        return run(stack, end)
+
+    monkeypatch.setattr(Stack, "run", poisoned)
+    failed = train_together(members, small, device="cpu", checkpoint_seconds=0.0)
+    assert list(failed) == [lost.path.name]
+    assert failed[lost.path.name].startswith("step 110: a loss since the last record became NaN")
+    assert read(lost.checkpoint_file, members[lost].identity()).step == 100
+    assert read(kept.checkpoint_file, members[kept].identity()).step == 110
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+@pytest.mark.parametrize("name", METHODS)
+def test_on_a_gpu_member_i_is_seed_i_alone_too(
+    name: str, small: ImageTable, tmp_path: Path
+) -> None:
+    whole = config(name, 200)
+    runs = train_population(whole, small, tmp_path / "out", SEEDS, device="cuda")
+    for seed, run in zip(SEEDS, runs, strict=True):
+        alone = train(config(name, 200, seed), small, tmp_path / str(seed), device="cuda")
+        assert apart(run, alone) < 0.05
