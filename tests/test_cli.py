@@ -65,6 +65,7 @@ def test_the_whole_path(
         "log.jsonl",
         "events",
         "checkpoint.safetensors",
+        "codes",
         "provenance.json",
         "scores.json",
         "cascade.png",

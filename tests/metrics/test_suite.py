@@ -131,7 +131,7 @@ def test_a_stopped_evaluation_continues_with_the_missing(
     assert again == whole == json.loads(run.scores_file.read_text())
     # All there: nothing is encoded or scored again.
     calls.clear()
-    monkeypatch.setattr(room, "encode", lambda *a, **k: pytest.fail("encoded again"))
+    monkeypatch.setattr(room, "encode_once", lambda *a, **k: pytest.fail("encoded again"))
     assert evaluate(run, part, metrics=QUICK) == whole
     assert not calls
     assert evaluate(run, part, metrics="mig") == whole

@@ -10,7 +10,8 @@ import torch
 
 from unbraid import information
 from unbraid.data.images import ImageTable
-from unbraid.engine.encode import encode, load_trained
+from unbraid.engine.encode import load_trained
+from unbraid.engine.kept import encode_once
 from unbraid.engine.run import Run
 from unbraid.errors import UserError
 from unbraid.files import written_atomically
@@ -34,7 +35,7 @@ def measure(run: Run, table: ImageTable, *, images: int = 10_000, seed: int = 0)
     trained = load_trained(run, table)
     rng = np.random.default_rng(seed)
     index = rng.choice(len(table), images, replace=False)
-    codes = encode(trained, table, index=index, discrete=False)
+    codes = encode_once(run, trained, table, index=index, discrete=False)
     if codes.std is None:
         raise UserError(
             f"{run.path}: a code of {trained.config.method.name} is one point, so q(z|x) has no"
