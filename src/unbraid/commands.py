@@ -40,7 +40,8 @@ def train(flags: argparse.Namespace) -> None:
 
     def draw() -> None:
         if log := run.read_log():
-            cascade.draw(picture, log, f"{flags.method.title}, {run.path.name}")
+            title = f"{flags.method.title}, {run.path.name}"
+            cascade.draw(picture, log, title, config.method)
 
     try:
         train(config, load(config.data), flags.out, resume=flags.resume, device=flags.device)
