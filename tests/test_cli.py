@@ -69,6 +69,7 @@ def test_the_whole_path(
         "provenance.json",
         "scores.json",
         "cascade.png",
+        "stages",
         "traversal.png",
         "traversal.gif",
     }
@@ -190,6 +191,12 @@ def test_information_and_compare(
     code, _, complaint = run(capsys, "information", str(vae), "--images", "3")
     assert code == 2
     assert "images=3: they make batches of 64" in complaint
+    cascade = tmp_path / "cascade"
+    shutil.copytree(tiny_runs["cascade-vae"].path, cascade)
+    code, printed, _ = run(capsys, "information", str(cascade), "--images", "64", "--stages")
+    assert code == 0
+    assert printed.endswith(f"written to {cascade / 'stages.png'}\n")
+    assert (cascade / "stages.png").exists()
     other = str(tiny_runs["joint-vae"].path)
     code, printed, _ = run(capsys, "compare", str(vae), other, "--columns", "3")
     assert code == 0

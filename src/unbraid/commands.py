@@ -105,15 +105,20 @@ def information(flags: argparse.Namespace) -> None:
     """Print a run's information terms."""
     from unbraid.data import load
     from unbraid.engine import Run
-    from unbraid.report import information
+    from unbraid.report import information, stages
 
     run = Run(flags.run)
     _use_threads(flags.threads)
     table = load(run.read_config().data)
-    print(
-        information.as_text(information.measure(run, table, images=flags.images, seed=flags.seed))
+    outcome = information.measure(
+        run, table, images=flags.images, seed=flags.seed, stages=flags.stages
     )
+    print(information.as_text(outcome))
     print(f"written to {run.path / 'information.json'}")
+    if flags.stages:
+        picture = run.path / "stages.png"
+        stages.draw(picture, outcome, f"{outcome['method']}, {run.path.name}")
+        print(f"written to {picture}")
 
 
 def compare(flags: argparse.Namespace) -> None:

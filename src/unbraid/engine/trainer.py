@@ -15,7 +15,7 @@ import torch
 
 import unbraid
 from unbraid.data.images import ImageTable
-from unbraid.engine import checkpoint, noise
+from unbraid.engine import checkpoint, noise, stages
 from unbraid.engine.configure import usable_device
 from unbraid.engine.log import Log
 from unbraid.engine.run import Config, Run
@@ -103,6 +103,7 @@ def _loop(
             index = noise.batch_indices(config.seed, state.step, len(table), images)
             x = torch.from_numpy(table.images(index.numpy())).to(state.device).float()
             state.advance(x)
+            stages.keep(run, state)
             log.tick()
             if state.step % LOG_EVERY == 0 or state.step == config.budget.steps:
                 betas = list(config.method.betas(state.step - 1))
