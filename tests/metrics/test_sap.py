@@ -64,9 +64,9 @@ def test_a_number_that_separates_two_values_is_read_on_other_items() -> None:
     """−1 and 1 tell the value apart; of 10 others 7 have the sign of their value."""
     x, labels = np.repeat([-1.0, 1.0], 20), np.repeat([0, 1], 20)
     x_test, y_test = np.repeat([-1.0, 1.0], 5), np.array([0, 0, 0, 1, 1, 1, 1, 1, 1, 0])
-    assert threshold.accuracy(x, labels, x_test, y_test, 0.01) == 7 / 10
     # Whatever the values are called.
-    assert threshold.accuracy(x, 9 - labels, x_test, 9 - y_test, 0.01) == 7 / 10
+    both, held = np.stack([labels, 9 - labels], axis=1), np.stack([y_test, 9 - y_test], axis=1)
+    assert threshold.accuracy(x, both, x_test, held, 0.01).tolist() == [7 / 10, 7 / 10]
 
 
 def test_the_machine_of_two_points_is_derived() -> None:
@@ -75,10 +75,13 @@ def test_the_machine_of_two_points_is_derived() -> None:
     ½w² + 2nC (1 − w)² has its minimum at w = 4nC/(1 + 4nC).
     """
     n, strength = 25, 0.01
-    classes, weights = threshold.fit(np.repeat([-1.0, 1.0], n), np.repeat([3, 8], n), strength)
+    labels = np.stack([np.repeat([3, 8], n), np.full(2 * n, 4)], axis=1)
+    (classes, weights), alone = threshold.fit(np.repeat([-1.0, 1.0], n), labels, strength)
     assert classes.tolist() == [3, 8]
     w = 4 * strength * n / (1 + 4 * strength * n)
     np.testing.assert_allclose(weights, [[-w, 0], [w, 0]], atol=1e-12)
+    # A value that has no other has no machine.
+    assert (alone[0].tolist(), alone[1].tolist()) == ([4], [[0.0, 0.0]])
 
 
 def test_a_gap_is_of_the_best_two_of_each_factor() -> None:
