@@ -113,6 +113,27 @@ def test_the_whole_path(
             "holds 0 to ln K=1.0986",
         ),
         (("train", "qlae", "--values", "5000", "--out", "x"), "values=5000: a codebook of 2 to"),
+        (("train", "qlae", "--values", "1", "--out", "x"), "values=1: a codebook of 2 to 1000"),
+        (("train", "qlae", "--commit", "-1", "--out", "x"), "commit=-1.0: a weight is not"),
+        (
+            ("train", "factor-vae", "--gamma", "nan", "--out", "x"),
+            "gamma=nan: every hyperparameter",
+        ),
+        (("train", "annealed-vae", "--gamma", "-1", "--out", "x"), "gamma=-1.0: a weight is not"),
+        (("train", "annealed-vae", "--capacity", "-1", "--out", "x"), "capacity=-1.0: a KL is not"),
+        (("train", "joint-vae", "--gamma", "-1", "--out", "x"), "gamma=-1.0: a weight is not"),
+        (("train", "joint-vae", "--temperature", "0", "--out", "x"), "temperature=0.0: it divides"),
+        (
+            ("train", "beta-vae", "--beta", "-1", "--out", "x"),
+            "beta=-1.0: a weight is not negative",
+        ),
+        (("train", "beta-tcvae", "--beta", "-1", "--out", "x"), "beta=-1.0: a weight is not"),
+        (("train", "beta-tcvae", "--batch", "1", "--out", "x"), "batch=1: β-TCVAE compares the"),
+        (("train", "dip-vae-i", "--batch", "1", "--out", "x"), "batch=1: DIP-VAE-I compares the"),
+        (
+            ("train", "dip-vae-ii", "--lambda-diagonal", "-1", "--out", "x"),
+            "lambda_diagonal=-1.0: a weight is not",
+        ),
         (("data", "dsprites", "--official", "nowhere.npz"), "nowhere.npz: cannot be read"),
     ],
 )
