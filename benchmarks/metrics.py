@@ -89,7 +89,7 @@ def beside(codes: Codes, factors: np.ndarray) -> list[dict[str, Any]]:
         ),
         "support vector machine (SAP)": (
             10_000,
-            lambda: [threshold.fit(c, f, strength) for c, f in pairs],
+            lambda: [threshold.fit(column, y, strength) for column in z.T],
             lambda: [svm(c, f) for c, f in pairs],
         ),
         "logistic regression (explicitness, probes)": (

@@ -39,9 +39,9 @@ def frames() -> dict[str, np.ndarray]:
         return {key: archive[key] for key in ("frames", "factors")}
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
-    """Same bits on every machine's core count."""
+    """Same bits on every machine's core count, in the runs that tests share too."""
     torch.set_num_threads(1)
 
 

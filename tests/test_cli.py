@@ -66,9 +66,11 @@ def test_the_whole_path(
         "events",
         "checkpoint.safetensors",
         "previous.safetensors",
+        "codes",
         "provenance.json",
         "scores.json",
         "cascade.png",
+        "stages",
         "traversal.png",
         "traversal.gif",
     }
@@ -112,6 +114,27 @@ def test_the_whole_path(
             "holds 0 to ln K=1.0986",
         ),
         (("train", "qlae", "--values", "5000", "--out", "x"), "values=5000: a codebook of 2 to"),
+        (("train", "qlae", "--values", "1", "--out", "x"), "values=1: a codebook of 2 to 1000"),
+        (("train", "qlae", "--commit", "-1", "--out", "x"), "commit=-1.0: a weight is not"),
+        (
+            ("train", "factor-vae", "--gamma", "nan", "--out", "x"),
+            "gamma=nan: every hyperparameter",
+        ),
+        (("train", "annealed-vae", "--gamma", "-1", "--out", "x"), "gamma=-1.0: a weight is not"),
+        (("train", "annealed-vae", "--capacity", "-1", "--out", "x"), "capacity=-1.0: a KL is not"),
+        (("train", "joint-vae", "--gamma", "-1", "--out", "x"), "gamma=-1.0: a weight is not"),
+        (("train", "joint-vae", "--temperature", "0", "--out", "x"), "temperature=0.0: it divides"),
+        (
+            ("train", "beta-vae", "--beta", "-1", "--out", "x"),
+            "beta=-1.0: a weight is not negative",
+        ),
+        (("train", "beta-tcvae", "--beta", "-1", "--out", "x"), "beta=-1.0: a weight is not"),
+        (("train", "beta-tcvae", "--batch", "1", "--out", "x"), "batch=1: β-TCVAE compares the"),
+        (("train", "dip-vae-i", "--batch", "1", "--out", "x"), "batch=1: DIP-VAE-I compares the"),
+        (
+            ("train", "dip-vae-ii", "--lambda-diagonal", "-1", "--out", "x"),
+            "lambda_diagonal=-1.0: a weight is not",
+        ),
         (("data", "dsprites", "--official", "nowhere.npz"), "nowhere.npz: cannot be read"),
     ],
 )
@@ -190,6 +213,12 @@ def test_information_and_compare(
     code, _, complaint = run(capsys, "information", str(vae), "--images", "3")
     assert code == 2
     assert "images=3: they make batches of 64" in complaint
+    cascade = tmp_path / "cascade"
+    shutil.copytree(tiny_runs["cascade-vae"].path, cascade)
+    code, printed, _ = run(capsys, "information", str(cascade), "--images", "64", "--stages")
+    assert code == 0
+    assert printed.endswith(f"written to {cascade / 'stages.png'}\n")
+    assert (cascade / "stages.png").exists()
     other = str(tiny_runs["joint-vae"].path)
     code, printed, _ = run(capsys, "compare", str(vae), other, "--columns", "3")
     assert code == 0

@@ -217,6 +217,11 @@ def _add_information(group: Any) -> None:
         help="that stand for the dataset, default 10000; the time grows with their square",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the images drawn, default 0")
+    parser.add_argument(
+        "--stages",
+        action="store_true",
+        help="I(x; z_1 … z_i) at the end of every stage of a cascade too, drawn to stages.png",
+    )
     parser.add_argument("--threads", type=int, help="CPU threads, default every core")
     parser.set_defaults(command=commands.information)
 

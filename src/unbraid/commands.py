@@ -48,7 +48,8 @@ def train(flags: argparse.Namespace) -> None:
     def draw() -> None:
         for run, picture in zip(runs, pictures, strict=True):
             if log := run.read_log():
-                cascade.draw(picture, log, f"{flags.method.title}, {run.path.name}")
+                title = f"{flags.method.title}, {run.path.name}"
+                cascade.draw(picture, log, title, config.method)
 
     table = load(config.data)
     how = {"resume": flags.resume, "device": flags.device}
@@ -118,15 +119,20 @@ def information(flags: argparse.Namespace) -> None:
     """Print a run's information terms."""
     from unbraid.data import load
     from unbraid.engine import Run
-    from unbraid.report import information
+    from unbraid.report import information, stages
 
     run = Run(flags.run)
     _use_threads(flags.threads)
     table = load(run.read_config().data)
-    print(
-        information.as_text(information.measure(run, table, images=flags.images, seed=flags.seed))
+    outcome = information.measure(
+        run, table, images=flags.images, seed=flags.seed, stages=flags.stages
     )
+    print(information.as_text(outcome))
     print(f"written to {run.path / 'information.json'}")
+    if flags.stages:
+        picture = run.path / "stages.png"
+        stages.draw(picture, outcome, f"{outcome['method']}, {run.path.name}")
+        print(f"written to {picture}")
 
 
 def compare(flags: argparse.Namespace) -> None:

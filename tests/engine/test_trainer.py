@@ -109,7 +109,7 @@ def test_killed_between_checkpoints_gives_the_same_bits(
             advance(state, x)
             time.sleep(0.02)
 
-        State.advance = killed  # type: ignore[method-assign]
+        monkeypatch.setattr(State, "advance", killed)
         train(config, table, tmp_path / "killed", checkpoint_seconds=0.1)
         os._exit(1)
     _, status = os.waitpid(child, 0)

@@ -13,6 +13,8 @@ from torch import Tensor
 from unbraid.cli import main
 from unbraid.errors import UserError
 from unbraid.methods import METHODS, Method, find
+from unbraid.methods.cascade_vae import CascadeVAE
+from unbraid.methods.cascade_vae_c import CascadeVAEC
 
 
 class Frozen:
@@ -227,3 +229,13 @@ def test_fresh_weights_keep_the_scale_of_their_input() -> None:
     for tensor in (mean, logits):
         assert 0.05 < tensor.std().item() < 5
     assert np.log(std.mean().item()) == pytest.approx(np.log(np.log(2)), abs=0.5)
+
+
+def test_a_stage_begins_where_a_weight_changes_or_d_opens() -> None:
+    """Stages of 10: the third opens d alone; with three dimensions the fifth opens nothing."""
+    cascade = CascadeVAE(continuous=3, stage_steps=10, warmup_stages=2)
+    assert [s for s in range(90) if cascade.begins_stage(s)] == [10, 20, 30]
+    without = CascadeVAEC(continuous=3, stage_steps=10)
+    assert [s for s in range(90) if without.begins_stage(s)] == [10, 20]
+    for name in ("vae", "annealed-vae", "joint-vae"):
+        assert not any(METHODS[name]().begins_stage(s) for s in range(90))

@@ -5,7 +5,7 @@ import pytest
 from tests.metrics.codes_of_all_kinds import codes_of, scores
 
 from unbraid.codes import Codes
-from unbraid.metrics import classification, dci, irs, modularity, unsupervised
+from unbraid.metrics import classification, dci, infomec, irs, logistic, modularity, unsupervised
 from unbraid.metrics.infomec import concentration
 
 # A bit through a channel that flips one in four: I = ln 2 − H(¼), over ln 2.
@@ -174,3 +174,108 @@ def test_the_information_of_every_pair(grid: np.ndarray) -> None:
     assert np.diag(table) == pytest.approx(np.log([3, 4, 5, 5, 5]))
     assert table[2, 3] == table[2, 4] == pytest.approx(np.log(5))
     assert table[0, 1] == pytest.approx(0, abs=1e-12)
+
+
+def test_mig_of_one_dimension_and_of_a_wide_posterior() -> None:
+    """The second best of one dimension is 0. Means ±1 of std 1: I = ln 2 − E[H₂], by quadrature."""
+    bit = np.arange(400)[:, None] % 2
+    narrow = codes_of(2.0 * bit - 1)
+    for protocol in ("chen2018", "locatello2019", "do2020"):
+        assert scores("mig", protocol, narrow, bit)["score"] == pytest.approx(1, abs=1e-6)
+    z = np.linspace(-9, 9, 20_001)
+    p = np.exp(-0.5 * (z[:, None] - np.array([-1.0, 1.0])) ** 2) / np.sqrt(2 * np.pi)
+    each = 0.5 * np.sum(p * np.log(p / p.mean(axis=1, keepdims=True)), axis=1)
+    share = np.sum(each) * (z[1] - z[0]) / np.log(2)
+    wide = Codes(narrow.mean, np.ones((400, 1)))
+    for protocol in ("chen2018", "do2020"):
+        assert scores("mig", protocol, wide, bit)["score"] == pytest.approx(share, abs=0.012)
+
+
+def test_explicitness_of_one_value_of_three() -> None:
+    """The code says whether the value is 2: an area of 1 for it, of (½ + 1)/2 for either other."""
+    labels = np.arange(900)[:, None] % 3
+    codes = codes_of(labels == 2)
+    areas = (1 + 3 / 4 + 3 / 4) / 3
+    found = scores("modularity", "locatello2019", codes, labels)["explicitness"]
+    assert found == pytest.approx(areas, abs=0.02)
+    found = scores("modularity", "ridgeway2018", codes, labels)["explicitness"]
+    assert found == pytest.approx(2 * areas - 1, abs=0.04)
+
+
+def test_irs_of_a_lopsided_dimension() -> None:
+    """f = 0 at 0, 0, 3, mean 1; f = 1 at 4: worst 2 and 0, the greatest |0 − 5/2|: 1 − 1/2½."""
+    z = np.array([[0.0], [0.0], [3.0], [4.0], [4.0], [4.0]])
+    labels = np.array([0, 0, 0, 1, 1, 1])[:, None]
+    assert irs.robustness(z, labels, 1.0) == pytest.approx(1 - 1 / 2.5)
+    # The median of 1, 1, 2 is 1.
+    assert irs.robustness(z, labels, 0.5) == pytest.approx(1 - 0.5 / 2.5)
+
+
+def test_infomec_of_a_category_that_knows_two_factors_in_full() -> None:
+    """All of ln 2 and of ln 4 is known: shares of ½, no modularity; one dimension: compact."""
+    f, g = (v.reshape(-1) for v in np.meshgrid(range(2), range(4), indexing="ij"))
+    factors = np.tile(np.stack([f, g], axis=1), (50, 1))
+    category = factors[:, 0] * 4 + factors[:, 1]
+    codes = Codes(np.zeros((400, 1)), category=category, categories=8)
+    found = scores("infomec", "hsu2023", codes, factors)
+    assert found["modularity"] == pytest.approx(0, abs=1e-9)
+    assert found["compactness"] == pytest.approx(1)
+    assert found["dimensions"] == 1
+
+
+def test_dimensions_below_an_eighth_of_the_widest_are_not_read() -> None:
+    bit = np.arange(400)[:, None] % 2
+    wide = np.random.default_rng(0).uniform(0, 9, size=(400, 1))
+    for width, explicit in ((1.0, 0.0), (2.0, 1.0)):
+        codes = codes_of(np.concatenate([wide, width * bit], axis=1))
+        found = scores("infomec", "hsu2023", codes, bit)
+        assert found["explicitness"] == pytest.approx(explicit, abs=0.1)
+        assert found["dimensions"] == 1 + explicit
+    one = Codes(wide, category=np.zeros(400, np.int64), categories=2)
+    assert infomec._active(one, infomec.PROTOCOLS["hsu2023"]).tolist() == [True, False]
+
+
+def test_a_discrete_code_matters_by_the_sum_of_its_columns() -> None:
+    """One-hot columns of ⅓, each half correlated with the others: the lasso weighs two of them."""
+    labels = np.arange(300) % 3
+    x = np.concatenate([np.zeros((300, 1)), np.eye(3)[labels]], axis=1)
+    protocol, owner = dci.PROTOCOLS["eastwood2018"], np.array([0, 1, 1, 1])
+    y = labels[:, None].astype(float)
+    found, _ = dci.importances(x, y, x, y, owner, protocol)
+    w, _ = dci._lasso(x, y[:, 0], x, y[:, 0], protocol.alpha)
+    assert np.count_nonzero(w) >= 2
+    assert found[:, 0].tolist() == pytest.approx([0, w.sum()])
+
+
+def test_the_intercept_is_free() -> None:
+    """Columns of 0 leave the shares of the classes, however heavy the penalty."""
+    labels = np.arange(100) % 10 // 8
+    weights = logistic.fit(np.zeros((100, 2)), labels, 2, strength=1e-3)
+    p = logistic.probabilities(weights, np.zeros((1, 2)))
+    assert p[0].tolist() == pytest.approx([0.8, 0.2], abs=1e-3)
+    assert logistic.predicted(weights, np.zeros((1, 2))).tolist() == [0]
+    # x = ±1, W = (−w, w): n ln(1 + e^−2w) + w²/strength is least at w/strength = n/(1 + e^2w).
+    x = np.repeat([[-1.0], [1.0]], 50, axis=0)
+    w = logistic.fit(x, np.repeat([0, 1], 50), 2, strength=0.1)[0, 1]
+    assert w / 0.1 == pytest.approx(100 / (1 + np.exp(2 * w)), rel=1e-3)
+
+
+def test_a_probes_chance_is_the_share_of_the_most_frequent_value() -> None:
+    labels = (np.arange(1_500) % 5 == 0).astype(np.int64)[:, None]
+    codes = codes_of(np.random.default_rng(0).normal(size=(1_500, 1)))
+    found = scores("probes", "locatello2019-logistic", codes, labels)
+    assert found["chance"] == pytest.approx(4 / 5, abs=0.08)
+    assert found["score"] == pytest.approx(found["chance"], abs=0.02)
+
+
+def test_a_category_tells_pairs_apart(grid: np.ndarray) -> None:
+    """Fixed: the first factor, the category, or neither: three kinds of votes, all told apart."""
+    codes = codes_of(grid[:, :1], category=grid[:, 1], categories=4)
+    assert scores("beta-vae", "locatello2019", codes, grid)["score"] > 0.99
+
+
+def test_a_category_is_in_the_information_of_pairs_and_in_no_gaussian(grid: np.ndarray) -> None:
+    codes = codes_of(grid[:, :1], category=grid[:, 0], categories=3)
+    found = scores("unsupervised", "locatello2019", codes, grid)
+    assert found["mutual_information"] == pytest.approx(np.log(3))
+    assert found["gaussian_tc"] == found["gaussian_wasserstein"] == 0.0

@@ -87,6 +87,11 @@ def test_repeats_give_the_interval_of_their_mean(grid: np.ndarray) -> None:
     assert row["low"] < row["score"] < row["high"]
     # The first repeat is the one that is scored without repeats.
     rng = np.random.default_rng([3, list(METRICS["factor-vae"].PROTOCOLS).index("kim2018")])
+    errors = [
+        METRICS["factor-vae"].score(codes, grid, np.random.default_rng(key), "kim2018")
+        for key in (suite._key(job, 3, repeat) for repeat in range(6))
+    ]
+    assert row["standard_error"] == np.mean([found["standard_error"] for found in errors])
     assert once["score"] == METRICS["factor-vae"].score(codes, grid, rng, "kim2018")["score"]
     (fixed,) = suite.rows(
         Job("classification", "nmi"),
@@ -131,7 +136,7 @@ def test_a_stopped_evaluation_continues_with_the_missing(
     assert again == whole == json.loads(run.scores_file.read_text())
     # All there: nothing is encoded or scored again.
     calls.clear()
-    monkeypatch.setattr(room, "encode", lambda *a, **k: pytest.fail("encoded again"))
+    monkeypatch.setattr(room, "encode_once", lambda *a, **k: pytest.fail("encoded again"))
     assert evaluate(run, part, metrics=QUICK) == whole
     assert not calls
     assert evaluate(run, part, metrics="mig") == whole

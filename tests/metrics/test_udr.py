@@ -38,6 +38,25 @@ def test_a_rotated_member() -> None:
     assert found["member_2"] == pytest.approx(1 / (2 * np.sqrt(2)))
 
 
+def test_a_member_is_scored_by_the_median_and_all_by_the_mean() -> None:
+    """Three that agree and one that does not: 1, 1, 1 and q = 1/(2√2)."""
+    a, b = (np.repeat(v.reshape(-1), 20) for v in np.meshgrid(range(5), range(5), indexing="ij"))
+    straight, turned = codes_of(np.stack([a, b], 1)), codes_of(np.stack([a + b, a - b], 1))
+    plain = Protocol("plain", items=0, similarity="lasso", min_kl=0.0)
+    found = score(straight, straight, straight, turned, protocol=plain)
+    odd = 1 / (2 * np.sqrt(2))
+    assert [found[f"member_{i}"] for i in range(4)] == pytest.approx([1, 1, 1, odd])
+    assert found["score"] == pytest.approx((3 + odd) / 4)
+    # The std of (1, 1, 1, q) is (1 − q)/2, over √4.
+    assert found["standard_error"] == pytest.approx((1 - odd) / 4)
+    assert found["items"] == 500
+
+
+def test_ranks_do_not_mind_a_bent_dimension(grid: np.ndarray) -> None:
+    bent = codes_of(np.exp(2.0 * grid))
+    assert score(codes_of(grid), bent)["score"] == pytest.approx(1)
+
+
 def test_noise_agrees_little_and_nothing_is_0(grid: np.ndarray) -> None:
     rng = np.random.default_rng(0)
     noise = [codes_of(rng.normal(size=grid.shape)) for _ in range(3)]

@@ -64,6 +64,29 @@ def test_batches_of_a_mean() -> None:
     assert uncertainty.batches(lambda a, b: [1.0], 3, 0, 10, rng).tolist() == [0.0]
 
 
+def test_batches_are_disjoint_and_their_spread_is_divided_by_the_root_of_their_number() -> None:
+    """Scores 1 … 5 of five parts: std √2½ over √5."""
+    given = []
+
+    def part(a: np.ndarray, b: np.ndarray) -> list[float]:
+        given.append((a, b))
+        return [float(len(given))]
+
+    error = uncertainty.batches(part, 20, 15, 5, np.random.default_rng(0))
+    assert error == pytest.approx(np.sqrt(2.5 / 5))
+    for side, items in ((0, 20), (1, 15)):
+        assert {len(pair[side]) for pair in given} == {items // 5}
+        order = np.concatenate([pair[side] for pair in given]).tolist()
+        assert sorted(order) == list(range(items))
+        assert order != list(range(items))
+
+
+def test_groups_are_of_one_size_and_in_no_order() -> None:
+    found = uncertainty.groups(1_000, 10, np.random.default_rng(0))
+    assert np.bincount(found).tolist() == [100] * 10
+    assert (found != np.arange(1_000) % 10).mean() > 0.8
+
+
 def test_the_interval_of_two_repeats() -> None:
     """t of one degree of freedom is 12.706: ½ ± 12.706 · (0.1·√2/√2)/… = ½ ± 12.706·0.1."""
     mean, low, high = uncertainty.interval([0.4, 0.6])

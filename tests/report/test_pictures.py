@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.axes import Axes
 from PIL import Image
 
 from unbraid.data.images import ImageTable
 from unbraid.engine import Run
 from unbraid.engine.encode import load_trained
 from unbraid.errors import UserError
+from unbraid.methods import METHODS, find
 from unbraid.report import cascade, traversal
 
 
@@ -37,7 +39,7 @@ def test_the_files_are_pictures(tiny_run: Run, table: ImageTable, tmp_path: Path
     drawn = traversal.traverse(load_trained(tiny_run, table), table, columns=4)
     traversal.draw_png(tmp_path / "t.png", drawn, "tiny")
     traversal.draw_gif(tmp_path / "t.gif", drawn)
-    cascade.draw(tmp_path / "c.png", tiny_run.read_log(), "tiny")
+    cascade.draw(tmp_path / "c.png", tiny_run.read_log(), "tiny", tiny_run.read_config().method)
     with Image.open(tmp_path / "t.gif") as gif:
         assert getattr(gif, "n_frames", 1) == 6  # 0 1 2 3 2 1
         assert gif.size[0] > 3 * 64
@@ -48,6 +50,32 @@ def test_the_files_are_pictures(tiny_run: Run, table: ImageTable, tmp_path: Path
 
 def test_mistakes_are_named(tiny_run: Run, table: ImageTable, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="its log is empty"):
-        cascade.draw(tmp_path / "c.png", [], "run")
+        cascade.draw(tmp_path / "c.png", [], "run", find("vae")())
     with pytest.raises(UserError, match="a traversal moves; give --extent above 0"):
         traversal.traverse(load_trained(tiny_run, table), table, extent=0.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "marks"),
+    [
+        ("cascade-vae", 400, ["d opens"]),
+        ("cascade-vae", 200, []),
+        ("joint-vae", 400, []),
+        ("cascade-vae-c", 400, []),
+    ],
+)
+def test_d_is_marked_where_the_method_opens_it(
+    name: str, steps: int, marks: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """JointVAE has a share of every category from the first record on, and opens nothing."""
+    given = {"stage_steps": 150, "warmup_stages": 2, "continuous": 3}
+    fields = METHODS[name].__dataclass_fields__
+    method = METHODS[name](**{k: v for k, v in given.items() if k in fields})
+    log = [
+        {"step": s, "kl": [1.0] * 3, "beta": [1.0] * 3, "reconstruction": 9.0, "share": [1.0]}
+        for s in range(100, steps + 1, 100)
+    ]
+    drawn = []
+    monkeypatch.setattr(Axes, "annotate", lambda self, text, xy, **_: drawn.append((text, xy[0])))
+    cascade.draw(tmp_path / "c.png", log, "a run", method)
+    assert drawn == [(mark, 300) for mark in marks]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -28,10 +29,12 @@ class Trained(NamedTuple):
     step: int
 
 
-def load_trained(run: Run, table: ImageTable, device: str = "cpu") -> Trained:
-    """A run's last checkpoint; UserError if it cannot be used."""
+def load_trained(
+    run: Run, table: ImageTable, device: str = "cpu", *, file: Path | None = None
+) -> Trained:
+    """A run's last checkpoint, or another `file` of it; UserError if it cannot be used."""
     config = run.read_config()
-    saved = checkpoint.read(run.checkpoint_file, config.identity())
+    saved = checkpoint.read(file or run.checkpoint_file, config.identity())
     parts = fresh_parts(config, table.shape)
     parts.load_state_dict(parts_in(saved))
     return Trained(config, parts.to(device).eval(), saved.step)

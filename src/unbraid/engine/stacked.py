@@ -22,7 +22,7 @@ from torch.overrides import TorchFunctionMode
 
 from unbraid import assignment
 from unbraid.data.images import ImageTable
-from unbraid.engine import noise
+from unbraid.engine import noise, stages
 from unbraid.engine.precision import computing_in
 from unbraid.engine.run import Config, Run
 from unbraid.engine.state import DivergedError, State, diverged, optimiser
@@ -67,7 +67,9 @@ def advance(
     saved_at = time.monotonic()
     lost: dict[Sitting, str] = {}
     while stack.step < level and not lost:
+        begins = group[0].state.config.method.begins_stage
         end = min(level, stack.step - stack.step % LOG_EVERY + LOG_EVERY)
+        end = next((step for step in range(stack.step + 1, end) if begins(step)), end)
         steps = end - stack.step
         finite = stack.run(end)
         for it, good in zip(group, finite, strict=True):
@@ -75,14 +77,18 @@ def advance(
                 it.note(steps)
             else:
                 lost[it] = diverged(end, "a loss since the last record")
-        if stop or lost or end == level or time.monotonic() - saved_at > seconds:
+        due = stop or lost or end == level or time.monotonic() - saved_at > seconds
+        if due or begins(end):
             stack.unstack()
             for it in group:
                 if it not in lost:
                     try:
-                        it.save()
+                        stages.keep(it.run, it.state)
+                        if due:
+                            it.save()
                     except DivergedError as error:
                         lost[it] = str(error)
+        if due:
             saved_at = time.monotonic()
         if stop:
             raise KeyboardInterrupt

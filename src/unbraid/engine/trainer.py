@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 import unbraid
 from unbraid.data.images import ImageTable
-from unbraid.engine import checkpoint, noise
+from unbraid.engine import checkpoint, noise, stages
 from unbraid.engine.configure import usable_device
 from unbraid.engine.log import Log
 from unbraid.engine.run import Config, Run
@@ -157,6 +157,7 @@ def _loop(it: Sitting, table: ImageTable, stop: list[int], checkpoint_seconds: f
         index = noise.batch_indices(config.seed, state.step, len(table), images)
         x = torch.from_numpy(table.images(index.numpy())).to(state.device).float()
         state.advance(x)
+        stages.keep(it.run, state)
         it.note(1)
         if stop:
             it.save()

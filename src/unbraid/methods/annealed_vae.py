@@ -25,8 +25,8 @@ class AnnealedVAE(Method):
     title: ClassVar[str] = "AnnealedVAE"
     PRESETS: ClassVar[dict[str, Preset]] = {
         "paper": Preset(
-            "Burgess et al. 2018: γ = 1000, 25 nats over 100,000 steps; the budget of Locatello et"
-            " al. 2019",
+            "Burgess et al. 2018 as replications give it: γ = 1000, 25 nats over 100,000 steps; the"
+            " budget of Locatello et al. 2019",
             300_000,
             64,
             {"learning_rate": 5e-4},

@@ -122,6 +122,17 @@ class Method:
         """Whether Adam's moments start afresh before this step."""
         return False
 
+    def discrete_is_open(self, step: int) -> bool:
+        """Whether a discrete code takes part at a step: always, unless a schedule opens it."""
+        return self.categories > 0
+
+    def begins_stage(self, step: int) -> bool:
+        """Whether a weight of a KL changes at this step, or the discrete code opens."""
+        if step == 0:
+            return False
+        now, before = self.discrete_is_open(step), self.discrete_is_open(step - 1)
+        return now != before or self.betas(step) != self.betas(step - 1)
+
     def build(self, shape: tuple[int, int, int]) -> nn.ModuleDict:
         """The parts, with fresh weights."""
         return nn.ModuleDict(

@@ -26,7 +26,7 @@ class BetaTCVAE(Method):
     title: ClassVar[str] = "β-TCVAE"
     PRESETS: ClassVar[dict[str, Preset]] = {
         "paper": Preset(
-            "Chen et al. 2018 and its code: β = 6, 50 passes in batches of 2,048",
+            "the official code of Chen et al. 2018: β = 6, 50 passes in batches of 2,048",
             18_000,
             2_048,
             {"learning_rate": 1e-3},

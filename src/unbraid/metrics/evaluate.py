@@ -10,7 +10,8 @@ from tqdm import tqdm
 
 from unbraid.codes import Codes
 from unbraid.data.images import ImageTable
-from unbraid.engine.encode import Trained, encode, load_trained
+from unbraid.engine.encode import Trained, load_trained
+from unbraid.engine.kept import encode_once
 from unbraid.engine.run import Run
 from unbraid.errors import UserError
 from unbraid.files import written_atomically
@@ -48,7 +49,7 @@ def evaluate(
     _take_over(outcome, run)
     missing = [job for job in jobs if job not in _done(outcome)]
     if missing or outcome["kl"] is None:
-        codes = encode(trained, table, precision=precision)
+        codes = encode_once(run, trained, table, precision=precision)
         _score(outcome, run, table, codes, missing)
     return outcome
 

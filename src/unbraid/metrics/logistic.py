@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import minimize
-from scipy.special import log_softmax, softmax
+from scipy.special import softmax
 
 Weights = Float[np.ndarray, "c1 classes"]
 
@@ -18,27 +18,33 @@ def fit(
 ) -> Weights:
     """The minimiser of Σ_n −log p(label|x) + ‖W‖²/(2·strength), the last row the free intercept.
 
-    Convex, by L-BFGS to a gradient of 1e-4 an item; `strength` is scikit-learn's C. Give x of unit
+    Convex, by L-BFGS to a gradient of 1e-5 an item; `strength` is scikit-learn's C. Give x of unit
     variance: the penalty weighs every column alike.
     """
     n, width = x.shape
-    ones = np.concatenate([x, np.ones((n, 1))], axis=1)
-    target = np.zeros((n, classes))
-    target[np.arange(n), labels] = 1
-    penalised = np.append(np.ones(width), 0.0)[:, None] / strength
+    # A score costs an exponential: in float32 it is a third of the time, and the sums are float64.
+    x_cn = np.concatenate([x.T, np.ones((1, n))]).astype(np.float32)
+    items = np.arange(n)
+    penalised = np.append(np.ones(width), 0.0) / strength
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        w = flat.reshape(width + 1, classes)
-        log_p = log_softmax(ones @ w, axis=1)
-        value = -np.sum(log_p * target) + 0.5 * np.sum(penalised * w**2)
-        gradient = ones.T @ (np.exp(log_p) - target) + penalised * w
-        return value / n, gradient.ravel() / n
+        w = flat.reshape(classes, width + 1)
+        p = w.astype(np.float32) @ x_cn
+        p -= p.max(axis=0)
+        own = p[labels, items].sum(dtype=np.float64)
+        np.exp(p, out=p)
+        total = p.sum(axis=0)
+        value = np.log(total).sum(dtype=np.float64) - own + 0.5 * np.sum(penalised * w**2)
+        p /= total
+        p[labels, items] -= 1
+        gradient = p @ x_cn.T + penalised * w
+        return float(value) / n, gradient.astype(np.float64).ravel() / n
 
-    start = np.zeros((width + 1, classes))
-    start[-1] = np.log(target.mean(axis=0) + 1e-9)
+    start = np.zeros((classes, width + 1))
+    start[:, -1] = np.log(np.bincount(labels, minlength=classes) / n + 1e-9)
     options = {"maxiter": 500, "gtol": 1e-5}
     found = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options=options)
-    return found.x.reshape(width + 1, classes)
+    return found.x.reshape(classes, width + 1).T
 
 
 def probabilities(weights: Weights, x: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "n classes"]:

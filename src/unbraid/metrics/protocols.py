@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from unbraid.errors import UserError
 
-P = TypeVar("P")
+
+@runtime_checkable
+class Named(Protocol):
+    """A record with a name."""
+
+    @property
+    def name(self) -> str: ...
+
+
+P = TypeVar("P", bound=Named)
 
 
 def named(*protocols: P) -> dict[str, P]:
     """Protocols by their names."""
-    return {getattr(p, "name"): p for p in protocols}  # noqa: B009
+    return {p.name: p for p in protocols}
 
 
 def find(protocol: P | str, protocols: Mapping[str, P], metric: str) -> P:

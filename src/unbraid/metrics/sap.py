@@ -88,15 +88,10 @@ def table(
     x = x[:, : codes.mean.shape[1]]
     if protocol.predictor == "r2":
         return _explained(x[train], codes, factors, train)
-    rows = [
-        [
-            accuracy(column[train], y[train], column[test], y[test], protocol.strength)
-            for y in factors.T
-        ]
-        for column in x.T
-    ]
+    fitted, held = factors[train], factors[test]
+    rows = [accuracy(c[train], fitted, c[test], held, protocol.strength) for c in x.T]
     if codes.category is not None:
-        rows.append([_majority(codes, y, train, test) for y in factors.T])
+        rows.append(np.array([_majority(codes, y, train, test) for y in factors.T]))
     return np.array(rows)
 
 

@@ -2,96 +2,137 @@
 
 min_(w, b) ½(w² + b²) + C Σ_i c_i max(0, 1 − s_i(w x_i + b))², s_i = ±1: the squared hinge and the
 penalised intercept of liblinear. Its balance too: the class's items weigh n/(classes · n_class),
-the others 1; with two classes both weigh n/(2 n_class). On sorted numbers the items inside the
-margin are a run, so a Newton step costs a few look-ups in running sums, whatever n is.
+the others 1; with two classes both weigh n/(2 n_class). On sorted numbers the items inside a margin
+are a run, so a Newton step costs a few look-ups in running sums, whatever n is; the machines of
+all classes of all factors step together.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Float, Int
+
+Machines = tuple[Int[np.ndarray, " k"], Float[np.ndarray, "k 2"]]
 
 
 def accuracy(
     x: Float[np.ndarray, " n"],
-    labels: Int[np.ndarray, " n"],
+    labels: Int[np.ndarray, "n f"],
     x_test: Float[np.ndarray, " m"],
-    y_test: Int[np.ndarray, " m"],
+    y_test: Int[np.ndarray, "m f"],
     strength: float,
-) -> float:
-    """The share of test items whose class has the highest w x + b."""
-    classes, weights = fit(x, labels, strength)
-    values = x_test[:, None] * weights[:, 0] + weights[:, 1]
-    return float(np.mean(classes[values.argmax(axis=1)] == y_test))
+) -> Float[np.ndarray, " f"]:
+    """For each factor the share of test items whose class has the highest w x + b."""
+    shares = []
+    for (classes, weights), y in zip(fit(x, labels, strength), y_test.T, strict=True):
+        values = weights[:, :1] * x_test + weights[:, 1:]
+        shares.append(np.mean(classes[values.argmax(axis=0)] == y))
+    return np.array(shares)
 
 
 def fit(
-    x: Float[np.ndarray, " n"], labels: Int[np.ndarray, " n"], strength: float
-) -> tuple[Int[np.ndarray, " k"], Float[np.ndarray, "k 2"]]:
-    """The classes seen, and w and b of each against the others."""
-    order = np.argsort(x, kind="stable")
-    x, labels = x[order], labels[order]
-    classes, counts = np.unique(labels, return_counts=True)
-    own = [_running(x[labels == value]) for value in classes]
-    everything = _running(x)
+    x: Float[np.ndarray, " n"], labels: Int[np.ndarray, "n f"], strength: float
+) -> list[Machines]:
+    """For each factor the classes seen, of labels from 0, and w and b of each against the others.
+
+    A class without others has w = b = 0.
+    """
     n = len(x)
-    weights = np.zeros((len(classes), 2))
-    if len(classes) == 1:
-        return classes, weights
-    for k, count in enumerate(counts):
-        others = n / (2 * (n - count)) if len(classes) == 2 else 1.0
-        cost = strength * np.array([n / (len(classes) * count), others])
-        weights[k] = _newton(own[k], everything, cost)
-    return classes, weights
+    order = np.argsort(x, kind="stable")
+    powers = np.stack([x[order], x[order] ** 2])
+    classes, costs, ranks, keys = [], [], [], []
+    first = 0
+    for column in labels[order].T:
+        counts = np.bincount(column)
+        seen = np.flatnonzero(counts)
+        k, count = len(seen), counts[seen]
+        group = (np.cumsum(counts > 0) - 1)[column] + first
+        # Few classes in the narrowest type: a sort by their digits.
+        rank = np.argsort(group.astype(np.min_scalar_type(first + k)), kind="stable")
+        ranks.append(rank)
+        keys.append(group[rank] * (n + 1) + rank)
+        others = n / (2 * (n - count)) if k == 2 else np.ones(k)
+        costs.append(strength * np.stack([n / (k * count), others], axis=1) * (k > 1))
+        classes.append(seen)
+        first += k
+    own = _running(powers[:, np.concatenate(ranks)])
+    problem = _Problem(x[order], np.concatenate(keys), own, _running(powers), np.concatenate(costs))
+    parts = np.split(_newton(problem), np.cumsum([len(seen) for seen in classes])[:-1])
+    return list(zip(classes, parts, strict=True))
 
 
-Running = tuple[Float[np.ndarray, " _"], Float[np.ndarray, "_ 3"]]
+class _Problem(NamedTuple):
+    """All machines g on one column: sorted numbers, and running sums of x and x².
 
+    `keys` are g (n + 1) + rank of each machine's own items, g by g, in step with `own`.
+    """
 
-def _running(x: Float[np.ndarray, " n"]) -> Running:
-    """Sorted numbers with the running sums of 1, x and x²."""
-    powers = np.stack([np.ones_like(x), x, x**2], axis=1)
-    return x, np.concatenate([np.zeros((1, 3)), np.cumsum(powers, axis=0)])
+    x: Float[np.ndarray, " n"]
+    keys: Int[np.ndarray, " items"]
+    own: Float[np.ndarray, "2 items1"]
+    everything: Float[np.ndarray, "2 n1"]
+    cost: Float[np.ndarray, "g 2"]
 
+    def sums(
+        self, w: Float[np.ndarray, " g"], b: Float[np.ndarray, " g"], sign: int
+    ) -> tuple[Float[np.ndarray, "3 g"], Float[np.ndarray, "3 g"]]:
+        """Sums of 1, x and x² over items with sign·(w x + b) < 1, each machine's own and all."""
+        n = len(self.x)
+        # An item on the margin itself adds nothing to the loss, on whichever side it counts.
+        place = np.searchsorted(self.x, (sign - b) / np.where(w == 0, 1, w))
+        flat = np.where(sign * b < 1, n, 0)
+        low = np.where(sign * w < 0, place, 0)
+        high = np.where(w == 0, flat, np.where(sign * w < 0, n, place))
+        start = np.arange(len(w)) * (n + 1)
+        ends = [np.searchsorted(self.keys, start + end) for end in (low, high)]
+        return _between(self.own, *ends), _between(self.everything, low, high)
 
-def _sums(run: Running, w: float, b: float, sign: int) -> Float[np.ndarray, " 3"]:
-    """Sums of 1, x and x² over the numbers with sign·(w x + b) < 1."""
-    x, sums = run
-    if w == 0:
-        return sums[-1] if sign * b < 1 else np.zeros(3)
-    at = (sign - b) / w
-    if sign * w > 0:
-        return sums[np.searchsorted(x, at, "left")]
-    return sums[-1] - sums[np.searchsorted(x, at, "right")]
-
-
-def _newton(own: Running, everything: Running, cost: Float[np.ndarray, " 2"]) -> np.ndarray:
-    """w and b of one class against the others, by Newton steps that are halved until they help."""
-
-    def parts(wb: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-        w, b = float(wb[0]), float(wb[1])
-        inside = _sums(own, w, b, 1)
-        outside = _sums(everything, w, b, -1) - _sums(own, w, b, -1)
-        value, gradient, curvature = 0.5 * (w * w + b * b), wb.copy(), np.eye(2)
-        for (n, s, q), sign, c in ((inside, 1, cost[0]), (outside, -1, cost[1])):
-            fitted = w * w * q + 2 * w * b * s + b * b * n
-            value += c * (n - 2 * sign * (w * s + b * n) + fitted)
-            gradient += 2 * c * np.array([w * q + b * s - sign * s, w * s + b * n - sign * n])
-            curvature += 2 * c * np.array([[q, s], [s, n]])
+    def at(self, wb: Float[np.ndarray, "g 2"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Every machine's loss, its gradient and its curvature."""
+        w, b = wb.T
+        inside, _ = self.sums(w, b, 1)
+        own, everything = self.sums(w, b, -1)
+        value, gradient = 0.5 * (w * w + b * b), wb.copy()
+        curvature = np.tile(np.eye(2), (len(wb), 1, 1))
+        for sums, sign, c in (
+            (inside, 1, self.cost[:, 0]),
+            (everything - own, -1, self.cost[:, 1]),
+        ):
+            n, s, q = sums
+            value += c * (n - 2 * sign * (w * s + b * n) + w * w * q + 2 * w * b * s + b * b * n)
+            gradient[:, 0] += 2 * c * (w * q + b * s - sign * s)
+            gradient[:, 1] += 2 * c * (w * s + b * n - sign * n)
+            curvature += 2 * c[:, None, None] * np.stack([q, s, s, n], axis=1).reshape(-1, 2, 2)
         return value, gradient, curvature
 
-    wb = np.zeros(2)
-    value, gradient, curvature = parts(wb)
+
+def _running(powers: Float[np.ndarray, "2 n"]) -> Float[np.ndarray, "2 n1"]:
+    sums = np.zeros((2, powers.shape[1] + 1))
+    np.cumsum(powers, axis=1, out=sums[:, 1:])
+    return sums
+
+
+def _between(
+    sums: Float[np.ndarray, "2 _"], low: Int[np.ndarray, " g"], high: Int[np.ndarray, " g"]
+) -> Float[np.ndarray, "3 g"]:
+    return np.concatenate([(high - low)[None], sums[:, high] - sums[:, low]])
+
+
+def _newton(problem: _Problem) -> Float[np.ndarray, "g 2"]:
+    """w and b of every machine, by Newton steps that are halved until they help."""
+    wb = np.zeros_like(problem.cost)
+    value, gradient, curvature = problem.at(wb)
     for _ in range(50):
-        step = np.linalg.solve(curvature, gradient)
+        step = np.linalg.solve(curvature, gradient[:, :, None])[:, :, 0]
         if np.abs(step).max() < 1e-9:
             break
         for _ in range(30):
-            next_value, next_gradient, next_curvature = parts(wb - step)
-            if next_value <= value:
+            following = problem.at(wb - step)
+            worse = following[0] > value * (1 + 1e-12)
+            if not worse.any():
                 break
-            step = step / 2
-        else:
-            break
-        wb, value, gradient, curvature = wb - step, next_value, next_gradient, next_curvature
+            step[worse] /= 2
+        wb, (value, gradient, curvature) = wb - step, following
     return wb

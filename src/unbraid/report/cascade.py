@@ -11,11 +11,13 @@ from matplotlib.figure import Figure
 
 from unbraid.errors import UserError
 from unbraid.files import written_atomically
+from unbraid.methods import Method
 
 
-def draw(path: Path, log: list[dict[str, Any]], title: str) -> None:
+def draw(path: Path, log: list[dict[str, Any]], title: str, method: Method) -> None:
     """KL and β per dimension, and the reconstruction, over steps, from a run's log records.
 
+    Marks where the method opens its discrete code, if it does so within the log and not at once.
     UserError if the log is empty.
     """
     if not log:
@@ -24,7 +26,7 @@ def draw(path: Path, log: list[dict[str, Any]], title: str) -> None:
     kl_sz = np.array([record["kl"] for record in log])
     beta_sz = np.array([record["beta"] for record in log])
     reconstruction_s = np.array([record["reconstruction"] for record in log])
-    opened = next((record["step"] for record in log if "share" in record), None)
+    opened = opening(method, log[-1]["step"])
     figure = Figure(figsize=(8, 7.5), layout="constrained")
     axes = figure.subplots(3, 1, sharex=True, height_ratios=[3, 1, 1.5], squeeze=False)[:, 0]
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.92, kl_sz.shape[1]))
@@ -51,3 +53,10 @@ def draw(path: Path, log: list[dict[str, Any]], title: str) -> None:
         )
     with written_atomically(path) as file:
         figure.savefig(file, format="png", dpi=110, bbox_inches="tight")
+
+
+def opening(method: Method, steps: int) -> int | None:
+    """The step of a budget at which the discrete code opens; None if never or from the first."""
+    if method.discrete_is_open(0):
+        return None
+    return next((step for step in range(steps) if method.discrete_is_open(step)), None)

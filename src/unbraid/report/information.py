@@ -7,42 +7,57 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from unbraid import information
+from unbraid.codes import Codes
 from unbraid.data.images import ImageTable
-from unbraid.engine.encode import encode, load_trained
+from unbraid.engine.encode import Trained, encode, load_trained
+from unbraid.engine.kept import encode_once
 from unbraid.engine.run import Run
+from unbraid.engine.stages import load_stages
 from unbraid.errors import UserError
 from unbraid.files import written_atomically
+from unbraid.report.stages import opened
 
 BATCH = 64
 
 
-def measure(run: Run, table: ImageTable, *, images: int = 10_000, seed: int = 0) -> dict[str, Any]:
+def measure(
+    run: Run, table: ImageTable, *, images: int = 10_000, seed: int = 0, stages: bool = False
+) -> dict[str, Any]:
     """I(x;z), TC(z), Σ_i KL(q(z_i) ‖ p(z_i)) and their residual; written to information.json.
 
     x is uniform over `images` drawn by `seed` without replacement, which stand for the dataset:
     q(z) is the mixture of their posteriors and I(x;z) at most ln `images`. One z a posterior, in
-    float64. Beside it, what batches of 64 of them would say. Nats per image. UserError for a run
-    whose code is not random, or fewer images than a batch or more than there are.
+    float64. Beside it, what batches of 64 of them would say. With `stages`, I(x; z_{1:i}) and
+    I(x; z_i) at the end of every stage too, by the same images and noise. Nats per image. UserError
+    for a run whose code is not random, fewer images than a batch or more than there are, or no
+    stage kept.
     """
     if not BATCH <= images <= len(table):
         raise UserError(
             f"images={images}: they make batches of {BATCH} and are drawn from {len(table)}; give"
             f" --images {BATCH} to {len(table)}"
         )
-    trained = load_trained(run, table)
+    ends = load_stages(run, table) if stages else [load_trained(run, table)]
+    if stages and len(ends) == 1:
+        raise UserError(
+            f"{run.path}: it holds no stages/, so its method has none or it was trained before they"
+            " were kept; leave --stages out"
+        )
+    trained = ends[-1]
     rng = np.random.default_rng(seed)
     index = rng.choice(len(table), images, replace=False)
-    codes = encode(trained, table, index=index, discrete=False)
+    codes = encode_once(run, trained, table, index=index, discrete=False)
     if codes.std is None:
         raise UserError(
             f"{run.path}: a code of {trained.config.method.name} is one point, so q(z|x) has no"
             " density and I(x;z) no bound; give a run of another method"
         )
-    mean_nz, std_nz = torch.from_numpy(codes.mean).double(), torch.from_numpy(codes.std).double()
     noise_nz = torch.from_numpy(rng.standard_normal(codes.mean.shape))
-    whole = information.decompose(mean_nz, std_nz, noise_nz[None])
+    mean_nz, std_nz, whole = _decompose(codes, noise_nz)
     by_batches = {
         name: _as_numbers(
             information.decompose_by_batches(
@@ -77,9 +92,31 @@ def measure(run: Run, table: ImageTable, *, images: int = 10_000, seed: int = 0)
         "information_of_prefix": whole.prefix_information_z.tolist(),
         "batches": {"batch": BATCH, **by_batches},
     }
+    if stages:
+        outcome["stages"] = [_stage(end, table, index, noise_nz) for end in ends]
     with written_atomically(run.path / "information.json") as file:
         file.write(json.dumps(outcome, indent=2).encode())
     return outcome
+
+
+def _decompose(
+    codes: Codes, noise_nz: Float[Tensor, "n z"]
+) -> tuple[Tensor, Tensor, information.Decomposition]:
+    assert codes.std is not None
+    mean_nz, std_nz = torch.from_numpy(codes.mean).double(), torch.from_numpy(codes.std).double()
+    return mean_nz, std_nz, information.decompose(mean_nz, std_nz, noise_nz[None])
+
+
+def _stage(end: Trained, table: ImageTable, index: np.ndarray, noise_nz: Tensor) -> dict[str, Any]:
+    codes = encode(end, table, index=index, discrete=False)
+    found = _decompose(codes, noise_nz)[2]
+    return {
+        "step": end.step,
+        "open": opened(end.config.method, end.step),
+        "total_correlation": found.terms.total_correlation,
+        "information_by_dimension": found.information_z.tolist(),
+        "information_of_prefix": found.prefix_information_z.tolist(),
+    }
 
 
 def _as_numbers(terms: information.Terms) -> dict[str, float]:
