@@ -133,6 +133,23 @@ def compare(flags: argparse.Namespace) -> None:
     print(f"written to {out}")
 
 
+def study_run(flags: argparse.Namespace) -> None:
+    """Run what is missing of a study."""
+    from unbraid.studies import executors, run, store, study
+
+    given = study.read(flags.file)
+    executor = executors.Local(flags.workers)
+    counts = run.run(given, store.Store(flags.out), executor, failed=flags.failed)
+    print(f"{counts['done']} of {len(given.jobs)} runs are done, {counts['failed']} failed")
+
+
+def study_status(flags: argparse.Namespace) -> None:
+    """Say how far a study is."""
+    from unbraid.studies import run, store, study
+
+    print(run.status(study.read(flags.file), store.Store(flags.out)))
+
+
 def _use_threads(threads: int | None) -> None:
     import torch
 
