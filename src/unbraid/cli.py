@@ -254,6 +254,21 @@ def _add_study(group: Any) -> None:
         "say what is done, failed, running and missing",
         "Say how many runs of each row are done, failed, running and missing, and why some failed.",
     )
+    table = _add_study_action(
+        actions,
+        "table",
+        commands.study_table,
+        "print the table, published figures beside it",
+        "Print a study's table as far as it is run: mean, std, standard error, best and every seed"
+        " of the last checkpoint, the paper's protocol, label-free selection, failures.",
+    )
+    table.add_argument(
+        "--format",
+        choices=("text", "md", "latex", "csv", "parquet"),
+        default="text",
+        help="csv and parquet hold one record a run, default text",
+    )
+    table.add_argument("--to", type=Path, metavar="FILE", help="write it there, not to the screen")
 
 
 def _add_study_action(

@@ -150,6 +150,14 @@ def study_status(flags: argparse.Namespace) -> None:
     print(run.status(study.read(flags.file), store.Store(flags.out)))
 
 
+def study_table(flags: argparse.Namespace) -> None:
+    """Print a study's table."""
+    from unbraid.studies import formats, store, study
+
+    given, kept = study.read(flags.file), store.Store(flags.out)
+    print(formats.table(given, kept, flags.format, flags.to), end="")
+
+
 def _use_threads(threads: int | None) -> None:
     import torch
 
