@@ -62,6 +62,17 @@ def _parser() -> Parser:
     _add_information(group)
     _add_compare(group)
     _add_study(group)
+    report = _add_study_action(
+        group,
+        "report",
+        commands.report,
+        "write a study's page",
+        "Write a study, as far as it is run, as one HTML file: tables, every seed, learning curves,"
+        " cascades, label-free criteria, traversals with sliders, provenance. It needs no network.",
+    )
+    report.add_argument(
+        "--to", type=Path, metavar="FILE", help="the page, default the study's name .html in --out"
+    )
     return parser
 
 

@@ -158,6 +158,16 @@ def study_table(flags: argparse.Namespace) -> None:
     print(formats.table(given, kept, flags.format, flags.to), end="")
 
 
+def report(flags: argparse.Namespace) -> None:
+    """Write a study's page."""
+    from unbraid.report import page
+    from unbraid.studies import store, study
+
+    to = flags.to or flags.out / f"{flags.file.stem}.html"
+    page.write(study.read(flags.file), store.Store(flags.out), to)
+    print(f"written to {to}")
+
+
 def _use_threads(threads: int | None) -> None:
     import torch
 
