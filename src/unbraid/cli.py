@@ -257,6 +257,11 @@ def _add_study(group: Any) -> None:
         " process of its own. Stopped, by Ctrl-C or otherwise, it continues with the same command.",
     )
     run.add_argument("--workers", type=int, help="worker processes, default one per core")
+    run.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="run on a Ray cluster: auto for the one that this machine is part of, or an address",
+    )
     run.add_argument("--failed", action="store_true", help="try failed runs again, too")
     _add_study_action(
         actions,

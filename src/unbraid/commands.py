@@ -138,7 +138,17 @@ def study_run(flags: argparse.Namespace) -> None:
     from unbraid.studies import executors, run, store, study
 
     given = study.read(flags.file)
-    executor = executors.Local(flags.workers)
+    if flags.ray and flags.workers is not None:
+        raise UserError(
+            f"workers={flags.workers}: a cluster's cores decide how many runs go on at once; give"
+            " --ray alone"
+        )
+    if flags.ray:
+        from unbraid.studies.ray import OnRay
+
+        executor = OnRay(flags.ray)
+    else:
+        executor = executors.Local(flags.workers)
     counts = run.run(given, store.Store(flags.out), executor, failed=flags.failed)
     print(f"{counts['done']} of {len(given.jobs)} runs are done, {counts['failed']} failed")
 

@@ -49,6 +49,11 @@ def supervise(
             result = json.loads((out / RESULT).read_text())
             return {**result, "attempts": len(reasons) + 1, "reasons": reasons}
         reasons.append(reason)
+    return failed(job, reasons)
+
+
+def failed(job: Job, reasons: list[str]) -> dict[str, Any]:
+    """The result of a run that failed as often as there are reasons."""
     return {
         "key": job.key,
         "status": "failed",
