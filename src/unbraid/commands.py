@@ -135,9 +135,10 @@ def compare(flags: argparse.Namespace) -> None:
 
 def study_run(flags: argparse.Namespace) -> None:
     """Run what is missing of a study."""
-    from unbraid.studies import executors, run, store, study
+    from unbraid.studies import executors, run, store
+    from unbraid.studies.read import read
 
-    given = study.read(flags.file)
+    given = read(flags.file)
     if flags.ray and flags.workers is not None:
         raise UserError(
             f"workers={flags.workers}: a cluster's cores decide how many runs go on at once; give"
@@ -155,26 +156,29 @@ def study_run(flags: argparse.Namespace) -> None:
 
 def study_status(flags: argparse.Namespace) -> None:
     """Say how far a study is."""
-    from unbraid.studies import run, store, study
+    from unbraid.studies import run, store
+    from unbraid.studies.read import read
 
-    print(run.status(study.read(flags.file), store.Store(flags.out)))
+    print(run.status(read(flags.file), store.Store(flags.out)))
 
 
 def study_table(flags: argparse.Namespace) -> None:
     """Print a study's table."""
-    from unbraid.studies import formats, store, study
+    from unbraid.studies import formats, store
+    from unbraid.studies.read import read
 
-    given, kept = study.read(flags.file), store.Store(flags.out)
+    given, kept = read(flags.file), store.Store(flags.out)
     print(formats.table(given, kept, flags.format, flags.to), end="")
 
 
 def report(flags: argparse.Namespace) -> None:
     """Write a study's page."""
     from unbraid.report import page
-    from unbraid.studies import store, study
+    from unbraid.studies import store
+    from unbraid.studies.read import read
 
     to = flags.to or flags.out / f"{flags.file.stem}.html"
-    page.write(study.read(flags.file), store.Store(flags.out), to)
+    page.write(read(flags.file), store.Store(flags.out), to)
     print(f"written to {to}")
 
 

@@ -12,8 +12,8 @@ from PIL import Image
 from unbraid import cli
 from unbraid.data import load
 from unbraid.report import charts
+from unbraid.studies.read import read
 from unbraid.studies.store import Store
-from unbraid.studies.study import read
 from unbraid.studies.worker import work
 
 BROWSER = (

@@ -15,9 +15,9 @@ from unbraid import cli
 from unbraid.errors import UserError
 from unbraid.studies import ray as on_ray
 from unbraid.studies.formats import table
+from unbraid.studies.read import read
 from unbraid.studies.run import steps_done
 from unbraid.studies.store import Store
-from unbraid.studies.study import read
 
 ray = pytest.importorskip("ray", reason="Ray is not installed; pip install 'unbraid[cluster]'")
 # Ray warns of its own deprecations and leaves sockets to the collector.

@@ -12,9 +12,9 @@ import pytest
 from unbraid import cli
 from unbraid.data import load
 from unbraid.engine import Run, train
+from unbraid.studies.read import read
 from unbraid.studies.run import run, status, steps_done
 from unbraid.studies.store import Store
-from unbraid.studies.study import read
 from unbraid.studies.worker import marks, read_sample
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from unbraid.errors import UserError
-from unbraid.studies.study import Job, Published, read
+from unbraid.studies.read import read
+from unbraid.studies.study import Job, Published
 
 FILES = sorted((Path(__file__).parents[2] / "studies").glob("*.toml"))
 ROW = '[[rows]]\nmethod = "beta-vae"\n'

@@ -16,9 +16,11 @@ from unbraid.engine import Run
 from unbraid.errors import UserError
 from unbraid.studies.criteria import CRITERIA, compared
 from unbraid.studies.formats import FORMATS, table
+from unbraid.studies.read import read
+from unbraid.studies.sheets import notes, sheets
 from unbraid.studies.store import Store
-from unbraid.studies.study import Published, Study, read
-from unbraid.studies.table import Statistics, measure, notes, sheets
+from unbraid.studies.study import Published, Study
+from unbraid.studies.table import Statistics, measure
 from unbraid.studies.worker import save_sample
 
 SCORES = {0: 0.50, 1: 0.60, 2: 0.70, 3: 0.64}

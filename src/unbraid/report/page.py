@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,6 @@ import jinja2
 import numpy as np
 from markupsafe import Markup, escape
 from PIL import Image
-from scipy.stats import rankdata
 from tqdm import tqdm
 
 import unbraid
@@ -27,13 +25,13 @@ from unbraid.engine.encode import load_trained
 from unbraid.errors import UserError
 from unbraid.files import written_atomically
 from unbraid.metrics import suite
-from unbraid.metrics.uncertainty import interval
-from unbraid.report import charts
+from unbraid.report import charts, figures
 from unbraid.report.traversal import row_labels, traverse
 from unbraid.studies.criteria import CRITERIA
+from unbraid.studies.sheets import notes, sheets
 from unbraid.studies.store import DONE, Store
 from unbraid.studies.study import NUMBERS, Study
-from unbraid.studies.table import Line, Member, measure, notes, sheets
+from unbraid.studies.table import Line, Member, measure
 
 
 class Dimension(NamedTuple):
@@ -85,17 +83,17 @@ def _contents(study: Study, store: Store, lines: list[Line]) -> dict[str, Any]:
         "notes": notes(study, lines),
         "what": f"{title} under {study.headline.protocol}",
         "strips": charts.strips(
-            [_strip(line) for line in lines],
+            [figures.strip(line) for line in lines],
             f"{title}, {study.headline.protocol}, percent: last checkpoint",
         ),
-        "curves": [(line.row.title, _learning(line, logs)) for line in measured],
+        "curves": [(line.row.title, figures.learning(line, logs)) for line in measured],
         "cascades": [
-            (_titled(line, line.median), _cascade(line.median, logs))
+            (figures.titled(line, line.median), figures.cascade(line.median, logs))
             for line in measured
             if line.median
         ],
-        "correlations": _correlations(measured),
-        "clouds": [(name, text, _cloud(name, measured)) for name, text in CRITERIA.items()],
+        "correlations": figures.correlations(measured),
+        "clouds": [(name, text, figures.cloud(name, measured)) for name, text in CRITERIA.items()],
         "traversals": _traversals(measured, store),
         "provenance": _provenance(study, store),
         "runs": [
@@ -111,105 +109,12 @@ def _with_code(text: str) -> Markup:
     return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
 
 
-def _titled(line: Line, member: Member | None) -> str:
-    if member is None or member.score is None:
-        return line.row.title
-    return f"{line.row.title}: seed {member.seed}, the median, {member.score:.2f} %"
-
-
-def _strip(line: Line) -> charts.Strip:
-    scores = [m.score for m in line.done if m.score is not None]
-    published = line.row.published
-    dots = [(m.score, f"seed {m.seed}: {m.score:.2f}") for m in line.done if m.score is not None]
-    mean_and_ends = interval(scores) if len(scores) > 1 else None
-    beside = (published.mean, published.std) if published else None
-    return charts.Strip(line.row.title, dots, mean_and_ends, beside)
-
-
-def _learning(line: Line, logs: dict[str, list[dict[str, Any]]]) -> Markup:
-    """−ELBO over steps, every seed, the median member by score in front."""
-    ranked = sorted(line.done, key=lambda m: m is line.median)
-    series = [
-        charts.Series(
-            charts.thinned([(r["step"], -r["elbo"]) for r in logs[m.job.key] if r["elbo"] < 0]),
-            f"seed {m.seed}",
-            "thick" if m is line.median else "thin",
-        )
-        for m in ranked
-    ]
-    return charts.curves(series, "−ELBO, nats", logarithmic=True)
-
-
-def _cascade(member: Member, logs: dict[str, list[dict[str, Any]]]) -> Markup:
-    """KL per dimension over steps; a line where a β falls or d opens."""
-    log = logs[member.job.key]
-    if not log:
-        return Markup("")
-    dimensions = len(log[0]["kl"])
-    series = [
-        charts.Series(
-            charts.thinned([(r["step"], r["kl"][z]) for r in log]),
-            f"z{z + 1}",
-            "thick",
-            round(250 - 200 * z / max(1, dimensions - 1)),
-        )
-        for z in range(dimensions)
-    ]
-    falls = [b["step"] for a, b in itertools.pairwise(log) if b["beta"] != a["beta"]]
-    return charts.curves(series, "KL, nats", marks=falls)
-
-
-def _pairs(name: str, line: Line) -> tuple[list[Member], np.ndarray, np.ndarray]:
-    have = [m for m in line.done if name in m.criteria and m.score is not None]
-    return (
-        have,
-        np.array([m.criteria[name] for m in have]),
-        np.array([m.score for m in have], dtype=float),
-    )
-
-
-def _correlations(lines: Sequence[Line]) -> list[tuple[str, list[str]]]:
-    """Spearman's ρ between each criterion and the score, within each row, then their mean."""
-    rows, columns = [], {name: [] for name in CRITERIA}
-    for line in lines:
-        cells = []
-        for name in CRITERIA:
-            have, criterion, score = _pairs(name, line)
-            rho = _spearman(criterion, score)
-            columns[name] += [] if rho is None else [rho]
-            cells.append("—" if rho is None else f"{rho:+.2f} (n = {len(have)})")
-        rows.append((line.row.title, cells))
-    means = [f"{np.mean(found):+.2f}" if found else "—" for found in columns.values()]
-    return [*rows, ("mean over rows", means)]
-
-
-def _spearman(a: np.ndarray, b: np.ndarray) -> float | None:
-    """None where a rank means nothing: below three members, or all alike."""
-    if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
-        return None
-    return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])
-
-
-def _cloud(name: str, lines: Sequence[Line]) -> Markup:
-    points = []
-    for line in lines:
-        have, criterion, score = _pairs(name, line)
-        if _spearman(criterion, score) is not None:
-            across = (criterion - criterion.mean()) / criterion.std()
-            up = (score - score.mean()) / score.std()
-            points += [
-                (float(a), float(b), f"{line.row.title}, seed {m.seed}")
-                for a, b, m in zip(across, up, have, strict=True)
-            ]
-    return charts.cloud(charts.Dots(points, f"{name}, stds of its row", "score, stds of its row"))
-
-
 def _traversals(lines: Sequence[Line], store: Store) -> list[Block]:
     """The median member of each row whose checkpoint is still there."""
     shown = [(line, line.median) for line in lines if line.median]
     there = [(l, m) for l, m in shown if store.run(m.job).checkpoint_file.exists()]  # noqa: E741
     bar = tqdm(there, desc="traversing", unit="method")
-    return [_block(_titled(line, member), member, store) for line, member in bar]
+    return [_block(figures.titled(line, member), member, store) for line, member in bar]
 
 
 def _block(title: str, member: Member, store: Store) -> Block:

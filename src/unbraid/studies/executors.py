@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 from unbraid.errors import UserError
 from unbraid.studies.store import Store
 from unbraid.studies.study import Job, Study
-from unbraid.studies.supervise import StoppedError, supervise
+from unbraid.studies.supervise import supervise
 
 
 @runtime_checkable
@@ -66,8 +66,5 @@ class Local:
 
     def stop(self) -> None:
         self._stop.set()
+        # What ended well in the meantime is in its run directory, and gathered at the next start.
         self._pool.shutdown(cancel_futures=True)
-        # Whatever ended well in the meantime stays in its run directory.
-        for future in self._futures:
-            if not future.cancelled() and future.exception() is not None:
-                assert isinstance(future.exception(), StoppedError)

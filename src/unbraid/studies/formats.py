@@ -8,9 +8,10 @@ from pathlib import Path
 
 from unbraid.errors import UserError
 from unbraid.files import written_atomically
+from unbraid.studies.sheets import Sheet, notes, records, sheets
 from unbraid.studies.store import Store
 from unbraid.studies.study import Study
-from unbraid.studies.table import Line, Sheet, measure, notes, records, sheets
+from unbraid.studies.table import Line, measure
 
 FORMATS = ("text", "md", "latex", "csv", "parquet")
 LATEX = {

@@ -44,7 +44,7 @@ def _carry_out(missing: list[Job], study: Study, store: Store, executor: Executo
         executor.start(missing, study, store)
         with _Board.shown(missing, store, executor.place) as board:
             while waiting:
-                for result in executor.collect(1.0):
+                for result in executor.collect(2.0):
                     store.append(result)
                     board.finished(waiting.pop(result["key"]), result)
                 board.refresh()
@@ -79,10 +79,8 @@ class _Board:
 
     def finished(self, job: Job, result: Result) -> None:
         """Say so, and count its steps."""
-        self._done, self._failed = (
-            self._done + (result["status"] == DONE),
-            self._failed + (result["status"] == FAILED),
-        )
+        self._done += result["status"] == DONE
+        self._failed += result["status"] == FAILED
         self._move(job.key, job.config.budget.steps)
         del self._jobs[job.key]
         if job.key in self._lines:
