@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
+Number = float | int
 WIDTH, LEFT, RIGHT, TOP, BOTTOM = 640, 58, 12, 12, 34
 
 
@@ -15,21 +16,21 @@ WIDTH, LEFT, RIGHT, TOP, BOTTOM = 640, 58, 12, 12, 34
 class Scale:
     """A value to a place between `start` and `end`, linear or logarithmic."""
 
-    low: float
-    high: float
-    start: float
-    end: float
+    low: Number
+    high: Number
+    start: Number
+    end: Number
     logarithmic: bool = False
 
-    def __call__(self, value: float) -> float:
+    def __call__(self, value: Number) -> Number:
         low, high = self._warped(self.low), self._warped(self.high)
         share = (self._warped(value) - low) / (high - low) if high > low else 0.5
         return round(self.start + share * (self.end - self.start), 1)
 
-    def _warped(self, value: float) -> float:
+    def _warped(self, value: Number) -> Number:
         return math.log(max(value, 1e-12)) if self.logarithmic else value
 
-    def ticks(self) -> list[float]:
+    def ticks(self) -> list[Number]:
         """Round values in the range: 1, 2 or 5 times a power of ten."""
         if self.logarithmic:
             exponents = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)))
@@ -46,7 +47,7 @@ class Scale:
 class Series:
     """A line: its points, its name and how it is drawn."""
 
-    points: Sequence[tuple[float, float]]
+    points: Sequence[tuple[Number, Number]]
     name: str
     kind: str = "thin"
     hue: int | None = None
@@ -57,19 +58,19 @@ class Strip:
     """A row of dots on one axis, with the mean's interval and a published mean ± std."""
 
     title: str
-    dots: Sequence[tuple[float, str]]
-    interval: tuple[float, float, float] | None
-    published: tuple[float, float] | None = None
+    dots: Sequence[tuple[Number, str]]
+    interval: tuple[Number, Number, Number] | None
+    published: tuple[Number, Number] | None = None
 
 
 @dataclass(frozen=True)
 class Dots:
     """A cloud of points with a name for each."""
 
-    points: Sequence[tuple[float, float, str]]
+    points: Sequence[tuple[Number, Number, str]]
     across: str
     up: str
-    marks: Sequence[float] = field(default=())
+    marks: Sequence[Number] = field(default=())
 
 
 def strips(rows: Sequence[Strip], across: str) -> Markup:
@@ -110,7 +111,7 @@ def strips(rows: Sequence[Strip], across: str) -> Markup:
 
 
 def curves(
-    series: Sequence[Series], up: str, *, logarithmic: bool = False, marks: Sequence[float] = ()
+    series: Sequence[Series], up: str, *, logarithmic: bool = False, marks: Sequence[Number] = ()
 ) -> Markup:
     """Lines over steps; `marks` are steps at which something opened."""
     height = 220
@@ -163,7 +164,9 @@ def cloud(dots: Dots) -> Markup:
     return _svg(height, parts, width)
 
 
-def thinned(points: Sequence[tuple[float, float]], most: int = 160) -> list[tuple[float, float]]:
+def thinned(
+    points: Sequence[tuple[Number, Number]], most: int = 160
+) -> list[tuple[Number, Number]]:
     """At most about `most` of the points, evenly chosen, the last always."""
     every = max(1, len(points) // most)
     kept = list(points[::every])
@@ -172,7 +175,9 @@ def thinned(points: Sequence[tuple[float, float]], most: int = 160) -> list[tupl
     return kept
 
 
-def _axis_below(x: Scale, y: float, label: str, top: float, width: float = WIDTH) -> list[Markup]:
+def _axis_below(
+    x: Scale, y: Number, label: str, top: Number, width: Number = WIDTH
+) -> list[Markup]:
     parts = []
     for tick in x.ticks():
         parts.append(_line(x(tick), top, x(tick), y, "grid"))
@@ -180,20 +185,20 @@ def _axis_below(x: Scale, y: float, label: str, top: float, width: float = WIDTH
     return [*parts, _text((x.start + width - RIGHT) / 2, y + 30, label, "middle")]
 
 
-def _svg(height: float, parts: Sequence[Markup], width: float = WIDTH) -> Markup:
+def _svg(height: Number, parts: Sequence[Markup], width: Number = WIDTH) -> Markup:
     start = Markup('<svg viewBox="0 0 {} {}" role="img">').format(width, height)
     return start + Markup("").join(parts) + Markup("</svg>")
 
 
-def _line(x1: float, y1: float, x2: float, y2: float, kind: str = "") -> Markup:
+def _line(x1: Number, y1: Number, x2: Number, y2: Number, kind: str = "") -> Markup:
     return Markup('<line class="{}" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(kind, x1, y1, x2, y2)
 
 
-def _text(x: float, y: float, text: str, anchor: str) -> Markup:
+def _text(x: Number, y: Number, text: str, anchor: str) -> Markup:
     return Markup('<text x="{}" y="{}" text-anchor="{}">{}</text>').format(x, y, anchor, text)
 
 
-def _dot(x: float, y: float, name: str) -> Markup:
+def _dot(x: Number, y: Number, name: str) -> Markup:
     return Markup('<circle class="dot" cx="{}" cy="{}" r="4"><title>{}</title></circle>').format(
         x, y, name
     )
