@@ -1,5 +1,6 @@
 """The same study on a real Ray cluster of several nodes, on loopback."""
 
+import gc
 import json
 import signal
 import subprocess
@@ -47,8 +48,9 @@ def study_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def cluster(cache: Path) -> Iterator[Any]:
-    """A head without cores, to which a test adds nodes."""
+def cluster(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A head without cores, to which a test adds nodes; it reports to nobody."""
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     from ray.cluster_utils import Cluster
 
     started = Cluster(
@@ -56,6 +58,7 @@ def cluster(cache: Path) -> Iterator[Any]:
     )
     yield started
     started.shutdown()
+    gc.collect()
 
 
 def test_a_node_and_the_driver_die_and_the_table_is_the_local_one(

@@ -4,6 +4,7 @@ that dies leaves behind; only the driver writes results.
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import uuid
 from pathlib import Path
@@ -37,7 +38,7 @@ class OnRay:
             ) from error
         self._ray = ray
         try:
-            ray.init(address=address, log_to_driver=False, logging_level="error")
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise UserError(
