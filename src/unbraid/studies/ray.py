@@ -32,11 +32,12 @@ class OnRay:
     def __init__(self, address: str) -> None:
         try:
             import ray
+            from ray.exceptions import RayError
         except ImportError as error:
             raise UserError(
                 f"ray={address}: Ray is not installed; pip install 'unbraid[cluster]'"
             ) from error
-        self._ray = ray
+        self._ray, self._error = ray, RayError
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
@@ -70,7 +71,7 @@ class OnRay:
     def _gathered(self, reference: Any, job: Job) -> dict[str, Any]:
         try:
             result, files = self._ray.get(reference)
-        except self._ray.exceptions.RayError as error:
+        except self._error as error:
             return failed(job, [f"Ray: {(str(error).splitlines() or [''])[0]}"])
         for name, data in files.items():
             with written_atomically(self._store.run(job).path / name) as file:
