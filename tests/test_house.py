@@ -11,7 +11,8 @@ from unbraid.metrics import METRICS
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "src" / "unbraid").rglob("*.py"))
-# data → methods(nets, latents) → engine → metrics → report; a room imports from rooms before it.
+# data → methods(nets, latents) → engine → metrics → studies → report; a room imports from rooms
+# before it.
 ORDER = [
     "errors",
     "files",
@@ -24,7 +25,7 @@ ORDER = [
     "nets",
     "methods",
 ]
-ORDER += ["engine", "metrics", "report", "commands", "cli", "__main__"]
+ORDER += ["engine", "metrics", "studies", "report", "commands", "cli", "__main__"]
 
 
 def imported(source: Path) -> set[str]:

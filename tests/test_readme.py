@@ -24,8 +24,9 @@ def test_every_command_shown_is_one() -> None:
     from unbraid.cli import _parser
 
     readme = (ROOT / "README.md").read_text()
-    commands = "data|train|evaluate|traverse|information|compare|metrics"
-    shown = re.findall(rf"^unbraid ((?:{commands}).*?)(?:\s+#.*)?$", readme, re.M)
+    pages = [readme, *[page.read_text() for page in (ROOT / "docs").glob("*.md")]]
+    commands = "data|train|evaluate|traverse|information|compare|metrics|study|report"
+    shown = re.findall(rf"^unbraid ((?:{commands}).*?)(?:\s+#.*)?$", "\n".join(pages), re.M)
     assert len(shown) >= 6
     for line in shown:
         assert _parser().parse_args(line.split()).command

@@ -153,6 +153,55 @@ def compare(flags: argparse.Namespace) -> None:
     print(f"written to {out}")
 
 
+def study_run(flags: argparse.Namespace) -> None:
+    """Run what is missing of a study."""
+    from unbraid.studies import executors, run, store
+    from unbraid.studies.read import read
+
+    given = read(flags.file)
+    if flags.ray and flags.workers is not None:
+        raise UserError(
+            f"workers={flags.workers}: a cluster's cores decide how many runs go on at once; give"
+            " --ray alone"
+        )
+    if flags.ray:
+        from unbraid.studies.ray import OnRay
+
+        executor = OnRay(flags.ray)
+    else:
+        executor = executors.Local(flags.workers)
+    counts = run.run(given, store.Store(flags.out), executor, failed=flags.failed)
+    print(f"{counts['done']} of {len(given.jobs)} runs are done, {counts['failed']} failed")
+
+
+def study_status(flags: argparse.Namespace) -> None:
+    """Say how far a study is."""
+    from unbraid.studies import run, store
+    from unbraid.studies.read import read
+
+    print(run.status(read(flags.file), store.Store(flags.out)))
+
+
+def study_table(flags: argparse.Namespace) -> None:
+    """Print a study's table."""
+    from unbraid.studies import formats, store
+    from unbraid.studies.read import read
+
+    given, kept = read(flags.file), store.Store(flags.out)
+    print(formats.table(given, kept, flags.format, flags.to), end="")
+
+
+def report(flags: argparse.Namespace) -> None:
+    """Write a study's page."""
+    from unbraid.report import page
+    from unbraid.studies import store
+    from unbraid.studies.read import read
+
+    to = flags.to or flags.out / f"{flags.file.stem}.html"
+    page.write(read(flags.file), store.Store(flags.out), to)
+    print(f"written to {to}")
+
+
 def _use_threads(threads: int | None) -> None:
     import torch
 

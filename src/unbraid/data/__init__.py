@@ -8,7 +8,10 @@ from unbraid.data import dsprites
 from unbraid.data.images import ImageTable
 from unbraid.errors import UserError
 
-DATASETS: dict[str, Callable[[], ImageTable]] = {"dsprites": dsprites.load}
+DATASETS: dict[str, Callable[[], ImageTable]] = {
+    "dsprites": dsprites.load,
+    "dsprites-corner": dsprites.load_corner,
+}
 
 
 def load(name: str) -> ImageTable:

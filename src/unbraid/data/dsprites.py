@@ -30,6 +30,7 @@ from unbraid.files import written_atomically
 FACTORS = FactorSpace(
     names=("shape", "scale", "orientation", "posX", "posY"), sizes=(3, 6, 40, 32, 32)
 )
+CORNER = (3, 2, 40, 2, 2)
 SHAPES = ("square", "ellipse", "heart")
 PIXELS_ON = 128_328_862
 RENDERED_SHA256 = "32433b236083ea279235060ebba87265d0ee1c21c4d393723dbe0ead663dfe04"
@@ -89,6 +90,19 @@ def load() -> ImageTable:
             store_rendered()
     bits = cache.restore(path, BYTES_AN_IMAGE, remedy)
     return ImageTable("dsprites", bits, SIDE, SIDE, FACTORS)
+
+
+def load_corner() -> ImageTable:
+    """960 of the images, for trials: 2 scales and 2 positions each way.
+
+    Each factor still varies, so that every metric can be computed; no score on it compares with one
+    on dSprites.
+    """
+    whole = load()
+    grid = np.meshgrid(*[np.arange(n) for n in CORNER], indexing="ij")
+    index = FACTORS.index_of(np.stack([g.reshape(-1) for g in grid], axis=1))
+    space = FactorSpace(FACTORS.names, CORNER)
+    return ImageTable("dsprites-corner", np.array(whole.bits[index]), SIDE, SIDE, space)
 
 
 def store_rendered() -> dict[str, Any]:

@@ -1,0 +1,143 @@
+"""A study's TOML file: methods × hyperparameters × seeds × budget × metrics."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import tomllib
+import typing
+from pathlib import Path
+from typing import Any
+
+from unbraid.data import DATASETS
+from unbraid.engine import Config, configure
+from unbraid.errors import UserError
+from unbraid.methods import Method, find
+from unbraid.metrics import METRICS, suite
+from unbraid.studies.study import OF_THE_PAPER, Job, Published, Row, Scoring, Study
+
+TOP = {
+    *("title", "source", "data", "preset", "precision", "seeds", "steps", "batch", "metrics"),
+    *("metric", "protocol", "checkpoints", "sample", "retries", "patience", "rows"),
+}
+IN_A_ROW = {"method", "preset", "hyperparameters", "seeds", "steps", "batch", "published"}
+
+
+def read(path: Path) -> Study:
+    """The study that a TOML file holds; UserError for whatever is unknown or out of its range."""
+    try:
+        text = path.read_text()
+        table = tomllib.loads(text)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: no study can be read from it ({error}); give a TOML file") from (
+            error
+        )
+    _only(table, TOP, path, "study")
+    headline = suite.Job(table.get("metric", "factor-vae"), table.get("protocol", "jeong2019"))
+    metrics = tuple(suite.chosen(",".join(table.get("metrics", suite.USUAL))))
+    if (
+        headline.metric not in metrics
+        or headline.protocol not in METRICS[headline.metric].PROTOCOLS
+    ):
+        raise UserError(
+            f"{path}: metric={headline.metric!r}, protocol={headline.protocol!r}: the table shows"
+            f" what is scored; give one of {', '.join(metrics)} and a protocol of it"
+        )
+    by = tuple(job for job in dict.fromkeys((*OF_THE_PAPER, headline)) if job.metric in metrics)
+    scoring = Scoring(metrics, by, table.get("checkpoints", 0), table.get("sample", 10_000))
+    _at_least(scoring.checkpoints, 0, "checkpoints", path)
+    _at_least(scoring.sample, 100, "sample", path)
+    rows = [row for given in table.get("rows", []) for row in _rows(given, table, scoring, path)]
+    if not rows:
+        raise UserError(
+            f"{path}: it has no rows, so nothing would run; give [[rows]] with a method"
+        )
+    retries, patience = table.get("retries", 1), table.get("patience", 30)
+    _at_least(retries, 0, "retries", path)
+    _at_least(patience, 0, "patience", path)
+    return Study(
+        table.get("title", path.stem),
+        table.get("source", ""),
+        text,
+        headline,
+        tuple(rows),
+        retries,
+        float(patience),
+    )
+
+
+def _rows(given: dict[str, Any], table: dict[str, Any], scoring: Scoring, path: Path) -> list[Row]:
+    """The rows of one [[rows]]: a hyperparameter with a list of values makes one for each."""
+    _only(given, IN_A_ROW, path, "row")
+    if "method" not in given:
+        raise UserError(f"{path}: a row without a method; give method = one of the methods' names")
+    method = find(given["method"])
+    named = {**table, **given}
+    data = named.get("data", "dsprites")
+    if data not in DATASETS:
+        raise UserError(f"{path}: data={data!r}: unknown; give one of {', '.join(DATASETS)}")
+    run = {k: named[k] for k in ("data", "steps", "batch", "precision") if k in named}
+    published = _published(given["published"], path) if "published" in given else None
+    values = {
+        name: [
+            _of_its_kind(method, name, v, path)
+            for v in (value if isinstance(value, list) else [value])
+        ]
+        for name, value in given.get("hyperparameters", {}).items()
+    }
+    rows = []
+    for combination in itertools.product(*values.values()):
+        chosen = dict(zip(values, combination, strict=True))
+        base = configure(method, named.get("preset", "paper"), chosen, run)
+        configs = [dataclasses.replace(base, seed=s) for s in _seeds(named.get("seeds", 10), path)]
+        jobs = tuple(Job(config, scoring) for config in configs)
+        rows.append(Row(_title(base, chosen), jobs, published))
+    return rows
+
+
+def _title(config: Config, chosen: dict[str, Any]) -> str:
+    told = ", ".join(f"{k}={v}" for k, v in chosen.items() if k != "continuous")
+    return f"{config.method.title}{f' ({told})' if told else ''}, m={config.method.continuous}"
+
+
+def _seeds(given: Any, path: Path) -> list[int]:
+    seeds = list(range(given)) if isinstance(given, int) else list(given)
+    if not seeds or len(set(seeds)) < len(seeds) or not all(type(s) is int for s in seeds):
+        raise UserError(
+            f"{path}: seeds={given}: a row has seeds, each once; give a number or a list"
+        )
+    return seeds
+
+
+def _only(table: dict[str, Any], known: set[str], path: Path, what: str) -> None:
+    for key in table:
+        if key not in known:
+            raise UserError(
+                f"{path}: {key}: no key of a {what}; give one of {', '.join(sorted(known))}"
+            )
+
+
+def _at_least(value: Any, least: int, name: str, path: Path) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < least:
+        raise UserError(f"{path}: {name}={value!r}: too few; give a number, {least} or more")
+
+
+def _published(given: dict[str, Any], path: Path) -> Published:
+    try:
+        seeds = int(given.get("seeds", 10))
+        found = {name: float(given[name]) for name in ("mean", "std", "best")}
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path}: published={given}: mean, std and best in percent; give these three numbers"
+        ) from error
+    return Published(**found, seeds=seeds)
+
+
+def _of_its_kind(method: type[Method], name: str, value: Any, path: Path) -> Any:
+    """A hyperparameter's value as the method has it: 4 is the same run as 4.0."""
+    kind = typing.get_type_hints(method).get(name)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is not None and type(value) is not kind:
+        raise UserError(f"{path}: {name}={value!r}: give a value of type {kind.__name__}")
+    return value

@@ -1,0 +1,167 @@
+"""The tables of a study, published figures beside its own, and one flat record a run."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from unbraid.metrics import suite
+from unbraid.studies.criteria import CRITERIA
+from unbraid.studies.store import FAILED
+from unbraid.studies.study import Study
+from unbraid.studies.table import Line, Statistics
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table ready to be set: a caption, column heads, and cells as text."""
+
+    caption: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def sheets(study: Study, lines: list[Line]) -> list[Sheet]:
+    """The claim beside the published figures, the paper's protocol, the selections, every seed."""
+    what = f"{suite.Job(*study.headline).title} under `{study.headline.protocol}`, percent"
+    found = [_claim(what, lines)]
+    checkpoints = {job.scoring.checkpoints for row in study.rows for job in row.jobs} - {0}
+    if checkpoints:
+        sample = study.rows[0].jobs[0].scoring.sample
+        found.append(
+            _paper(
+                f"Best of {max(checkpoints)} checkpoints by the supervised score, on {sample:,}"
+                f" images: labels choose, as in the paper; {what}",
+                lines,
+            )
+        )
+    return [*found, _selections(what, lines), _seeds(what, lines)]
+
+
+def notes(study: Study, lines: list[Line]) -> list[str]:
+    """What must be read with the tables: impossible figures, failures, what is missing."""
+    found = [f"Published: {study.source}."] if study.source else []
+    for line in lines:
+        published = line.row.published
+        if published and published.impossible:
+            off = (published.best - published.mean) / published.std
+            found.append(
+                f"† {line.row.title}: the published figures are impossible: the best lies"
+                f" {off:.1f} stds above the mean, and {published.seeds} numbers allow"
+                f" {(published.seeds - 1) / published.seeds**0.5:.2f} for a std that divides by"
+                f" n − 1 ({published.most:.2f} by n)."
+            )
+    for line in lines:
+        found += [
+            f"Failed: {line.row.title}, seed {m.seed}: {m.reason}."
+            for m in line.members
+            if m.status == FAILED
+        ]
+    missing = sum(m.status == "missing" for line in lines for m in line.members)
+    if missing:
+        found.append(f"{missing} of {sum(len(line.members) for line in lines)} runs are missing.")
+    return found
+
+
+def _claim(what: str, lines: list[Line]) -> Sheet:
+    heads = ("row", "seeds", "mean", "std", "s.e.", "best")
+    heads += ("published", "its best", "difference, s.e.")
+    rows = []
+    for line in lines:
+        published, own = line.row.published, line.last
+        beside = (
+            ("—", "—")
+            if published is None
+            else (f"{published.mean:.2f} ({published.std:.2f})", f"{published.best:.2f}")
+        )
+        failed = sum(m.status == FAILED for m in line.members)
+        count = f"{own.n} of {len(line.members)}" + (f", {failed} failed" if failed else "")
+        rows.append(
+            (_marked(line), count, *_cells(own), *beside, _number(own.off(published), "+.1f"))
+        )
+    return Sheet(f"Last checkpoint, the claim; {what}", heads, tuple(rows))
+
+
+def _paper(caption: str, lines: list[Line]) -> Sheet:
+    heads = ("row", "seeds", "mean", "std", "s.e.", "best", "difference, s.e.")
+    rows = [
+        (
+            _marked(line),
+            str(line.best.n),
+            *_cells(line.best),
+            _number(line.best.off(line.row.published), "+.1f"),
+        )
+        for line in lines
+    ]
+    return Sheet(caption, heads, tuple(rows))
+
+
+def _selections(what: str, lines: list[Line]) -> Sheet:
+    rows = []
+    for line in lines:
+        chosen = [line.chosen(name) for name in CRITERIA]
+        cells = ["—" if m is None else f"{m.score:.2f} (seed {m.seed})" for m in chosen]
+        rows.append((line.row.title, *cells, _number(line.last.mean), _number(line.last.best)))
+    heads = ("row", *[f"by {name}" for name in CRITERIA], "mean", "best, by labels")
+    return Sheet(f"One member chosen without labels, last checkpoint; {what}", heads, tuple(rows))
+
+
+def _seeds(what: str, lines: list[Line]) -> Sheet:
+    seeds = sorted({m.seed for line in lines for m in line.members})
+    rows = []
+    for line in lines:
+        cells = {m.seed: m.status if m.score is None else f"{m.score:.2f}" for m in line.members}
+        rows.append((line.row.title, *[cells.get(seed, "") for seed in seeds]))
+    heads = ("row", *[f"seed {seed}" for seed in seeds])
+    return Sheet(f"Every seed, last checkpoint; {what}", heads, tuple(rows))
+
+
+def _marked(line: Line) -> str:
+    published = line.row.published
+    return line.row.title + (" †" if published and published.impossible else "")
+
+
+def _cells(own: Statistics) -> tuple[str, str, str, str]:
+    return (_number(own.mean), _number(own.std), _number(own.error), _number(own.best))
+
+
+def _number(value: float | None, how: str = ".2f") -> str:
+    return "—" if value is None else format(value, how)
+
+
+def records(study: Study, lines: list[Line]) -> list[dict[str, Any]]:
+    """One flat record a run, scores in percent: for CSV, Parquet and whoever wants to reckon."""
+    found = []
+    for line in lines:
+        published = line.row.published
+        beside = {
+            f"published_{name}": getattr(published, name, None)
+            for name in ("mean", "std", "best", "impossible")
+        }
+        for member in line.members:
+            config = member.job.config
+            found.append(
+                {
+                    "row": line.row.title,
+                    "method": config.method.name,
+                    "hyperparameters": json.dumps(dataclasses.asdict(config.method)),
+                    "data": config.data,
+                    "steps": config.budget.steps,
+                    "batch": config.budget.batch,
+                    "seed": member.seed,
+                    "key": member.job.key,
+                    "status": member.status,
+                    "reason": member.reason,
+                    "metric": study.headline.metric,
+                    "protocol": study.headline.protocol,
+                    "score": member.score,
+                    "best_of_checkpoints": member.best,
+                    "best_of_checkpoints_step": member.best_step,
+                    **{name: member.criteria.get(name) for name in CRITERIA},
+                    "training_seconds": member.seconds,
+                    **beside,
+                }
+            )
+    return found

@@ -1,0 +1,121 @@
+"""Where a study's runs and results are: one directory, any number of studies, one at a time.
+
+`results.jsonl` has a line a finished run and is only ever added to; each run's directory stands
+beside it, under its key.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from unbraid.engine import Run
+from unbraid.errors import UserError
+from unbraid.studies.study import Job
+
+Result = dict[str, Any]
+DONE, FAILED = "done", "failed"
+
+
+@dataclass(frozen=True)
+class Store:
+    """A study directory."""
+
+    path: Path
+
+    @property
+    def results_file(self) -> Path:
+        return self.path / "results.jsonl"
+
+    def run(self, job: Job) -> Run:
+        """The run directory of a job."""
+        return Run(self.path / job.name)
+
+    @contextlib.contextmanager
+    def exclusively(self) -> Iterator[None]:
+        """Hold the directory; UserError if another study is running in it."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path / "lock")
+            with lock.acquire(timeout=0):
+                self._repair()
+                yield
+        except Timeout as error:
+            raise UserError(
+                f"{self.path}: a study is running there; wait for it, or give another --out"
+            ) from error
+        except OSError as error:
+            raise UserError(
+                f"{self.path}: cannot be written ({error.strerror or error}); give another --out"
+            ) from error
+
+    def results(self) -> dict[str, Result]:
+        """Each key's result, done before failed, the latest before earlier ones.
+
+        A line that cannot be read counts as missing: its run is then gathered again.
+        """
+        found: dict[str, Result] = {}
+        if not self.results_file.exists():
+            return found
+        for line in self.results_file.read_text(errors="replace").splitlines():
+            result = _parsed(line)
+            if result and found.get(result["key"], {}).get("status") != DONE:
+                found[result["key"]] = result
+        return found
+
+    def append(self, result: Result) -> None:
+        """Add a line, on the disk before this returns; a key that is done is not added again."""
+        if self.results().get(result["key"], {}).get("status") == DONE:
+            return
+        with self.results_file.open("ab") as file:
+            file.write(json.dumps(result).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _repair(self) -> None:
+        """Cut off a last line that a kill left half-written; end one that only lacks its end."""
+        if not self.results_file.exists():
+            return
+        data = self.results_file.read_bytes()
+        tail = data.rpartition(b"\n")[2]
+        if not tail:
+            return
+        with self.results_file.open("r+b") as file:
+            if _parsed(tail.decode(errors="replace")):
+                file.seek(0, os.SEEK_END)
+                file.write(b"\n")
+            else:
+                file.truncate(len(data) - len(tail))
+
+
+def busy(run: Run) -> bool:
+    """Whether a worker on this machine holds the run directory."""
+    if not run.path.exists():
+        return False
+    try:
+        with worker_lock(run).acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def worker_lock(run: Run) -> FileLock:
+    """What a worker holds as long as it writes to the run directory."""
+    return FileLock(run.path / "lock")
+
+
+def _parsed(line: str) -> Result | None:
+    try:
+        result = json.loads(line)
+    except ValueError:
+        return None
+    if isinstance(result, dict) and {"key", "status"} <= result.keys():
+        return result
+    return None

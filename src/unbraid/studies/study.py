@@ -1,0 +1,128 @@
+"""A study: rows of runs, and the key that says whether a run is there already."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from unbraid.engine import Config, configure
+from unbraid.methods import find
+from unbraid.metrics import suite
+
+# Raised when a change of code changes what a run gives: every run is then made anew. A test
+# (tests/studies/test_numbers.py) holds today's numbers and asks for it.
+NUMBERS = 1
+# What the official CascadeVAE chooses its checkpoint by, and what its Table 2 reports.
+OF_THE_PAPER = (suite.Job("factor-vae", "jeong2019"), suite.Job("classification", "one_to_one"))
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published row: mean, std and best in percent, over a number of seeds."""
+
+    mean: float
+    std: float
+    best: float
+    seeds: int = 10
+
+    @property
+    def most(self) -> float:
+        """How many stds above its mean the best of so many numbers can lie.
+
+        √(n − 1) for a std that divides by n; (n − 1)/√n, which is less, for one by n − 1.
+        """
+        return math.sqrt(self.seeds - 1)
+
+    @property
+    def impossible(self) -> bool:
+        """Whether these cannot be mean, std and best of the same numbers, whichever std is meant.
+
+        Each may be rounded by half a hundredth.
+        """
+        return self.best - self.mean - 0.01 > self.most * (self.std + 0.005)
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What is scored of a run: the last checkpoint on all images, and, if asked, others as it goes.
+
+    `checkpoints` evenly spaced ones are scored on `sample` images, the same for every run, by the
+    protocols in `by`. 0 scores the last one only.
+    """
+
+    metrics: tuple[str, ...]
+    by: tuple[suite.Job, ...]
+    checkpoints: int
+    sample: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a study: everything that fixes its numbers."""
+
+    config: Config
+    scoring: Scoring
+
+    def as_table(self) -> dict[str, Any]:
+        """The same as plain values, for a worker and for the key."""
+        return {"config": self.config.as_table(), "scoring": dataclasses.asdict(self.scoring)}
+
+    @staticmethod
+    def of_table(table: dict[str, Any]) -> Job:
+        """A job from what `as_table` gave; UserError as for a configuration."""
+        config, scoring = table["config"], table["scoring"]
+        run = {name: config[name] for name in ("data", "seed", "precision")} | config["budget"]
+        by = tuple(suite.Job(*job) for job in scoring["by"])
+        return Job(
+            configure(find(config["method"]), "paper", config["hyperparameters"], run),
+            Scoring(tuple(scoring["metrics"]), by, scoring["checkpoints"], scoring["sample"]),
+        )
+
+    @property
+    def key(self) -> str:
+        """Digest of configuration, data, scoring and the version of the code that matters."""
+        text = json.dumps({"numbers": NUMBERS, **self.as_table()}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def name(self) -> str:
+        """The run directory's name."""
+        return f"{self.config.method.name}-seed{self.config.seed}-{self.key}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table: one method with its hyperparameters, a run per seed."""
+
+    title: str
+    jobs: tuple[Job, ...]
+    published: Published | None
+
+
+@dataclass(frozen=True)
+class Study:
+    """A grid of runs and how the table reads it.
+
+    `headline` is the metric and protocol that the table is about. A worker that stays silent for
+    `patience` minutes is ended; a failed run is tried again `retries` times.
+    """
+
+    title: str
+    source: str
+    text: str
+    headline: suite.Job
+    rows: tuple[Row, ...]
+    retries: int
+    patience: float
+
+    @property
+    def jobs(self) -> list[Job]:
+        """Every run once, the first seed of every row first."""
+        by_seed = itertools.zip_longest(*[row.jobs for row in self.rows])
+        jobs = [job for seed in by_seed for job in seed if job is not None]
+        return list({job.key: job for job in jobs}.values())

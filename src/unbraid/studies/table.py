@@ -1,0 +1,144 @@
+"""What a study measured: every member, and each row's statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from unbraid.studies.criteria import compared
+from unbraid.studies.store import DONE, FAILED, Result, Store
+from unbraid.studies.study import Job, Published, Row, Study
+from unbraid.studies.worker import read_sample
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Of n scores: mean, std (n − 1), the mean's standard error, the best; None if undefined."""
+
+    n: int
+    mean: float | None
+    std: float | None
+    error: float | None
+    best: float | None
+
+    @staticmethod
+    def of(scores: Sequence[float]) -> Statistics:
+        """The statistics of these scores."""
+        n = len(scores)
+        if not n:
+            return Statistics(0, None, None, None, None)
+        std = float(np.std(scores, ddof=1)) if n > 1 else None
+        error = None if std is None else std / n**0.5
+        return Statistics(n, float(np.mean(scores)), std, error, max(scores))
+
+    def off(self, published: Published | None) -> float | None:
+        """Mean less the published one, in standard errors of that difference."""
+        if published is None or self.mean is None or self.error is None:
+            return None
+        error = float(np.hypot(self.error, published.std / published.seeds**0.5))
+        return (self.mean - published.mean) / error if error > 0 else None
+
+
+@dataclass(frozen=True)
+class Member:
+    """One run of a row: its scores in percent, if it is done, and its label-free criteria."""
+
+    job: Job
+    status: str
+    reason: str | None
+    score: float | None
+    best: float | None
+    best_step: int | None
+    criteria: dict[str, float]
+    seconds: float | None
+
+    @property
+    def seed(self) -> int:
+        return self.job.config.seed
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of the study with its members, in order of seed."""
+
+    row: Row
+    members: tuple[Member, ...]
+
+    @property
+    def done(self) -> list[Member]:
+        """The members that have a score."""
+        return [m for m in self.members if m.score is not None]
+
+    @property
+    def last(self) -> Statistics:
+        """Of the last checkpoints' scores: the claim."""
+        return Statistics.of([m.score for m in self.members if m.score is not None])
+
+    @property
+    def best(self) -> Statistics:
+        """Of each member's best checkpoint by the supervised score: the paper's protocol."""
+        return Statistics.of([m.best for m in self.members if m.best is not None])
+
+    def chosen(self, criterion: str) -> Member | None:
+        """The member that a label-free criterion puts first; None if no member has it."""
+        have = [m for m in self.done if criterion in m.criteria]
+        return max(have, key=lambda m: m.criteria[criterion], default=None)
+
+    @property
+    def median(self) -> Member | None:
+        """The member in the middle by score, the lower of two."""
+        ranked = sorted(self.done, key=lambda m: (m.score or 0.0, m.seed))
+        return ranked[(len(ranked) - 1) // 2] if ranked else None
+
+
+def measure(study: Study, store: Store) -> list[Line]:
+    """Every row of a study as far as its runs are there.
+
+    UDR and agreement need the run directories; a study without them has neither.
+    """
+    known = store.results()
+    return [_line(row, study, known, store) for row in study.rows]
+
+
+def _line(row: Row, study: Study, known: dict[str, Result], store: Store) -> Line:
+    codes = {}
+    for job in row.jobs:
+        done = known.get(job.key, {}).get("status") == DONE
+        if done and (sample := read_sample(store.run(job))) is not None:
+            codes[job.key] = sample
+    others = compared(codes)
+    return Line(
+        row,
+        tuple(_member(j, study, known.get(j.key), others.get(j.key, {})) for j in row.jobs),
+    )
+
+
+def _member(job: Job, study: Study, result: Result | None, others: dict[str, float]) -> Member:
+    if result is None:
+        return Member(job, "missing", None, None, None, None, {}, None)
+    if result["status"] == FAILED:
+        reason = f"{result['reasons'][-1]} ({result['attempts']} attempts)"
+        return Member(job, FAILED, reason, None, None, None, {}, None)
+    name, protocol = study.headline
+    score = next(
+        (r["score"] for r in result["scores"] if (r["name"], r["protocol"]) == (name, protocol)),
+        None,
+    )
+    marks = {
+        int(step): scores[f"{name} {protocol}"]
+        for step, scores in result["checkpoints"].items()
+        if f"{name} {protocol}" in scores
+    }
+    best_step = max(marks, key=lambda step: marks[step], default=None)
+    return Member(
+        job,
+        DONE,
+        None,
+        None if score is None else round(100 * score, 6),
+        None if best_step is None else round(100 * marks[best_step], 6),
+        best_step,
+        {"elbo": result["elbo"], **others},
+        result["training_seconds"],
+    )

@@ -1,0 +1,77 @@
+"""Today's numbers: when a change of code moves one, studies must not keep runs of the old code.
+
+Run as a script it writes numbers.json anew.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from unbraid.codes import Codes
+from unbraid.data import load
+from unbraid.data.images import ImageTable
+from unbraid.engine import Budget, Config, noise
+from unbraid.engine.state import State
+from unbraid.methods import METHODS
+from unbraid.metrics import suite
+from unbraid.studies.study import NUMBERS
+
+KEPT = Path(__file__).with_name("numbers.json")
+
+
+def losses(name: str, table: ImageTable) -> list[float]:
+    """The first three steps' loss, nats an image."""
+    method = METHODS[name]()
+    config = Config(method, "dsprites", Budget(3, 4), 0, "fp32")
+    state = State(config, table.shape, torch.device("cpu"))
+    values = []
+    for step in range(3):
+        index = noise.batch_indices(0, step, len(table), 4 * method.batches)
+        state.advance(torch.from_numpy(table.images(index.numpy())).float())
+        values.append(state.means()["loss"])
+    return values
+
+
+def scores() -> dict[str, float]:
+    """What the usual protocols say of one code."""
+    rng = np.random.default_rng(0)
+    factors = rng.integers(0, 3, size=(2_000, 2))
+    mean = (factors + rng.normal(size=factors.shape)).astype(np.float32)
+    codes = Codes(mean, np.full_like(mean, 0.1), factors[:, 0] * rng.integers(0, 2, 2_000), 3)
+    given = {"factor-vae": factors, "classification": factors[:, 0]}
+    return {
+        f"{job.metric} {job.protocol}": suite.rows(job, codes, given[job.metric])[0]["score"]
+        for job in suite.jobs(list(suite.USUAL), discrete=True)
+    }
+
+
+def current(table: ImageTable) -> dict[str, Any]:
+    trained = {name: losses(name, table) for name in METHODS}
+    return {"numbers": NUMBERS, "losses": trained, "scores": scores()}
+
+
+RAISE = "the code gives other numbers: raise NUMBERS in studies/study.py, run this file as a script"
+
+
+def test_what_was_kept_is_of_this_version() -> None:
+    assert json.loads(KEPT.read_text())["numbers"] == NUMBERS, RAISE
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_gives_the_numbers_that_studies_rely_on(name: str, table: ImageTable) -> None:
+    kept = json.loads(KEPT.read_text())["losses"]
+    assert name in kept, "a new method: run this file as a script; NUMBERS may stay"
+    assert losses(name, table) == pytest.approx(kept[name], rel=1e-4), RAISE
+
+
+def test_so_do_the_usual_scores() -> None:
+    assert scores() == pytest.approx(json.loads(KEPT.read_text())["scores"], rel=1e-9), RAISE
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    KEPT.write_text(json.dumps(current(load("dsprites")), indent=1) + "\n")

@@ -1,0 +1,153 @@
+"""A study file: what it says becomes jobs, and what it must not say is named."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from unbraid.errors import UserError
+from unbraid.studies.read import read
+from unbraid.studies.study import Job, Published
+
+FILES = sorted((Path(__file__).parents[2] / "studies").glob("*.toml"))
+ROW = '[[rows]]\nmethod = "beta-vae"\n'
+
+
+@pytest.fixture
+def study_file(tmp_path: Path) -> Callable[[str], Path]:
+    def write(text: str) -> Path:
+        path = tmp_path / "study.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_study_is_read_and_has_ten_seeds_a_row(path: Path) -> None:
+    study = read(path)
+    assert [len(row.jobs) for row in study.rows] == [10] * (10 if "table1" in path.stem else 4)
+    assert all(row.published for row in study.rows)
+    assert "quick" in path.stem or min(j.config.budget.steps for j in study.jobs) >= 300_000
+
+
+@pytest.mark.parametrize("suffix", ["", "-quick"])
+def test_table_2_is_made_of_runs_of_table_1(suffix: str) -> None:
+    one, two = [
+        {job.key for job in read(FILES[0].with_name(f"table{n}{suffix}.toml")).jobs} for n in (1, 2)
+    ]
+    assert len(one) == 100
+    assert len(two) == 40
+    assert two < one
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_budget_opens_every_dimension_of_a_cascade(path: Path) -> None:
+    for job in read(path).jobs:
+        last = job.config.budget.steps - 1
+        if job.config.method.name.startswith("cascade"):
+            assert set(job.config.method.betas(last)) == {job.config.method.beta_low}  # type: ignore[attr-defined]
+
+
+def test_the_impossible_rows_are_the_two_known_ones() -> None:
+    rows = (
+        read(FILES[0].with_name("table1.toml")).rows + read(FILES[0].with_name("table2.toml")).rows
+    )
+    found = [row.title for row in rows if row.published and row.published.impossible]
+    assert found == ["FactorVAE, m=10", "JointVAE, m=6"]
+
+
+def test_a_best_within_reach_is_possible() -> None:
+    """Nine zeros and a one: mean 0.1, std 0.3, the best exactly √9 stds above."""
+    assert not Published(0.1, 0.3, 1.0).impossible
+    assert Published(0.1, 0.3, 1.1).impossible
+
+
+def test_a_list_of_values_is_a_grid(study_file: Callable[[str], Path]) -> None:
+    study = read(
+        study_file(
+            'preset = "quick"\nseeds = [3, 5]\n'
+            + ROW
+            + "hyperparameters = { continuous = [4, 6], beta = [1.0, 2.0, 4.0] }\n"
+        )
+    )
+    assert len(study.rows) == 6
+    assert [row.title for row in study.rows[:2]] == [
+        "β-VAE (beta=1.0), m=4",
+        "β-VAE (beta=2.0), m=4",
+    ]
+    assert len(study.jobs) == 12
+    assert {job.config.seed for job in study.jobs[:6]} == {3}
+
+
+def test_a_job_goes_to_a_worker_and_back(study_file: Callable[[str], Path]) -> None:
+    job = read(study_file('preset = "quick"\nprecision = "fp32"\ncheckpoints = 3\n' + ROW)).jobs[4]
+    same = Job.of_table(json.loads(json.dumps(job.as_table())))
+    assert same == job
+    assert same.key == job.key
+
+
+def test_the_key_is_of_whatever_fixes_the_numbers(
+    study_file: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = read(study_file(ROW)).jobs[0]
+    config, scoring = job.config, job.scoring
+    others = [
+        dataclasses.replace(job, config=dataclasses.replace(config, seed=1)),
+        dataclasses.replace(job, config=dataclasses.replace(config, data="dsprites-corner")),
+        dataclasses.replace(
+            job,
+            config=dataclasses.replace(config, budget=dataclasses.replace(config.budget, steps=9)),
+        ),
+        dataclasses.replace(
+            job,
+            config=dataclasses.replace(config, method=dataclasses.replace(config.method, l2=1.0)),
+        ),
+        dataclasses.replace(job, scoring=dataclasses.replace(scoring, checkpoints=2)),
+    ]
+    keys = {job.key, *[other.key for other in others]}
+    assert len(keys) == 6
+    monkeypatch.setattr("unbraid.studies.study.NUMBERS", -1)
+    assert job.key not in keys
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "it has no rows, so nothing would run"),
+        ("colour = 1\n" + ROW, "colour: no key of a study; give one of batch"),
+        (ROW + "colour = 1\n", "colour: no key of a row; give one of batch"),
+        ("[[rows]]\nseeds = 2\n", "a row without a method"),
+        ('[[rows]]\nmethod = "gan"\n', "method 'gan': unknown; give one of"),
+        (
+            ROW + "hyperparameters = { gamma = 1.0 }\n",
+            "hyperparameter 'gamma': unknown for beta-vae",
+        ),
+        ('data = "faces"\n' + ROW, "data='faces': unknown; give one of dsprites"),
+        ("seeds = [1, 1]\n" + ROW, "seeds=[1, 1]: a row has seeds, each once"),
+        ("seeds = 0\n" + ROW, "seeds=0: a row has seeds"),
+        ("checkpoints = -1\n" + ROW, "checkpoints=-1: too few; give a number, 0 or more"),
+        ('patience = "long"\n' + ROW, "patience='long': too few; give a number"),
+        ('seeds = "ten"\n' + ROW, "seeds=ten: a row has seeds"),
+        (ROW + "published = { mean = 1.0 }\n", "mean, std and best in percent"),
+        (ROW + "hyperparameters = { beta = 'x' }\n", "beta='x': give a value of type float"),
+        ('metrics = ["best"]\n' + ROW, "metric 'best': unknown"),
+        ('metric = "mig"\n' + ROW, "metric='mig', protocol='jeong2019': the table shows what is"),
+        ('protocol = "mine"\n' + ROW, "metric='factor-vae', protocol='mine': the table shows"),
+        ("not TOML", "no study can be read from it"),
+    ],
+)
+def test_a_mistake_in_a_study_is_named(
+    text: str, message: str, study_file: Callable[[str], Path]
+) -> None:
+    with pytest.raises(UserError) as caught:
+        read(study_file(text))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_study_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nowhere\.toml: no study can be read"):
+        read(tmp_path / "nowhere.toml")

@@ -1,0 +1,192 @@
+"""The table: statistics by hand, nothing dropped, the same in every format."""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pyarrow import parquet
+
+from unbraid import cli
+from unbraid.codes import Codes
+from unbraid.engine import Run
+from unbraid.errors import UserError
+from unbraid.studies.criteria import CRITERIA, compared
+from unbraid.studies.formats import FORMATS, table
+from unbraid.studies.read import read
+from unbraid.studies.sheets import notes, sheets
+from unbraid.studies.store import Store
+from unbraid.studies.study import Published, Study
+from unbraid.studies.table import Statistics, measure
+from unbraid.studies.worker import save_sample
+
+SCORES = {0: 0.50, 1: 0.60, 2: 0.70, 3: 0.64}
+FILE = """
+title = "A trial"
+source = "A paper"
+preset = "quick"
+precision = "fp32"
+seeds = 6
+checkpoints = 2
+[[rows]]
+method = "factor-vae"
+published = { mean = 82.15, std = 0.88, best = 88.25 }
+[[rows]]
+method = "cascade-vae"
+seeds = [0]
+"""
+
+
+@pytest.fixture
+def study_file(tmp_path: Path) -> Path:
+    path = tmp_path / "study.toml"
+    path.write_text(FILE)
+    return path
+
+
+@pytest.fixture
+def store(study_file: Path, tmp_path: Path) -> Store:
+    """Seeds 0 to 3 done, 4 failed, 5 missing; the other row empty. ELBO falls with the seed."""
+    store = Store(tmp_path / "out")
+    store.path.mkdir()
+    for job in read(study_file).rows[0].jobs[:5]:
+        seed = job.config.seed
+        result: dict[str, Any] = {"key": job.key, "attempts": 2}
+        if seed in SCORES:
+            row = {"name": "factor-vae", "protocol": "jeong2019", "score": SCORES[seed]}
+            other = {"name": "factor-vae", "protocol": "kim2018", "score": 0.0}
+            marks = {"500": {"factor-vae jeong2019": 0.9}, "1000": {"factor-vae jeong2019": 0.1}}
+            result |= {"status": "done", "scores": [other, row], "checkpoints": marks}
+            result |= {"elbo": -100.0 - seed, "training_seconds": 1.0, "step": 1000}
+        else:
+            result |= {"status": "failed", "reasons": ["hung: no step for 30 minutes"]}
+        store.append(result)
+    return store
+
+
+def test_statistics_by_hand() -> None:
+    found = Statistics.of([50.0, 60.0, 70.0, 64.0])
+    assert found.mean == pytest.approx(61.0)
+    assert found.std == pytest.approx((212 / 3) ** 0.5)  # 11² + 1² + 9² + 3² = 212
+    assert found.error == pytest.approx((212 / 12) ** 0.5)
+    assert found.best == 70
+    # (61 − 71)/√(212/12 + 10²/10)
+    assert found.off(Published(71.0, 10.0, 80.0)) == pytest.approx(-10 / (212 / 12 + 10) ** 0.5)
+    assert Statistics.of([]) == Statistics(0, None, None, None, None)
+    one = Statistics.of([3.0])
+    assert (one.mean, one.std, one.off(Published(1.0, 1.0, 1.0))) == (3.0, None, None)
+
+
+def test_nothing_is_dropped_and_the_claim_is_the_last_checkpoint(
+    study_file: Path, store: Store
+) -> None:
+    study = read(study_file)
+    lines = measure(study, store)
+    claim, paper, chosen, seeds = sheets(study, lines)
+    assert claim.rows[0] == (
+        *("FactorVAE, m=10 †", "4 of 6, 1 failed", "61.00", "8.41", "4.20", "70.00"),
+        *("82.15 (0.88)", "88.25", "-5.0"),
+    )
+    assert claim.rows[1][1:] == ("0 of 1", "—", "—", "—", "—", "—", "—", "—")
+    assert paper.rows[0][1:6] == ("4", "90.00", "0.00", "0.00", "90.00")
+    assert "Best of 2 checkpoints by the supervised score" in paper.caption
+    assert chosen.rows[0][1:4] == ("50.00 (seed 0)", "—", "—")
+    assert seeds.rows[0][1:] == ("50.00", "60.00", "70.00", "64.00", "failed", "missing")
+    told = "\n".join(notes(study, lines))
+    assert "Published: A paper." in told
+    assert "the best lies 6.9 stds above the mean, and 10 numbers allow 2.85" in told
+    assert "Failed: FactorVAE, m=10, seed 4: hung: no step for 30 minutes (2 attempts)." in told
+    assert "2 of 7 runs are missing." in told
+    assert lines[0].median is not None
+    assert lines[0].median.seed == 1
+
+
+def test_criteria_rank_members_without_labels() -> None:
+    """Two members that agree up to order, sign and names, and one that knows nothing."""
+    rng = np.random.default_rng(0)
+    mean = rng.normal(size=(3_000, 2)).astype(np.float32)
+    std = np.full_like(mean, 0.1)
+    category = rng.integers(0, 3, size=3_000)
+    noise = rng.normal(size=mean.shape).astype(np.float32)
+    members = {
+        "a": Codes(mean, std, category, 3),
+        "b": Codes(-mean[:, ::-1].copy(), std, (category + 1) % 3, 3),
+        "c": Codes(noise, std, rng.integers(0, 3, size=3_000), 3),
+        "d": Codes(mean, std, category, 3),
+    }
+    found = compared(members)
+    for name in "abd":
+        assert found[name]["udr"] > 0.9 > 0.6 > found["c"]["udr"]
+        assert found[name]["agreement"] == 1
+    assert found["c"]["agreement"] == pytest.approx(1 / 3, abs=0.03)
+    assert compared({"a": members["a"]}) == {"a": {}}
+    assert "agreement" not in compared({n: Codes(c.mean, c.std) for n, c in members.items()})["a"]
+
+
+def test_a_member_chosen_by_udr_comes_from_the_runs_own_codes(
+    study_file: Path, store: Store
+) -> None:
+    study = read(study_file)
+    rng = np.random.default_rng(0)
+    shared = rng.normal(size=(500, 2)).astype(np.float32)
+    for job in study.rows[0].jobs[:3]:
+        mean = shared if job.config.seed else rng.normal(size=(500, 2)).astype(np.float32)
+        run = store.run(job)
+        run.path.mkdir()
+        save_sample(Run(run.path), Codes(mean, np.full_like(mean, 0.1)))
+    chosen = measure(study, store)[0].chosen("udr")
+    assert chosen is not None
+    assert chosen.seed == 1
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_format_is_printed_or_written(
+    form: str,
+    study_file: Path,
+    store: Store,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ["study", "table", str(study_file), "--out", str(store.path), "--format", form]
+    to = tmp_path / "table"
+    assert cli.main([*arguments, "--to", str(to)]) == 0
+    assert capsys.readouterr().out == f"written to {to}\n"
+    if form == "parquet":
+        rows = parquet.read_table(to).to_pylist()
+    else:
+        assert cli.main(arguments) == 0
+        assert capsys.readouterr().out == to.read_text()
+        rows = list(csv.DictReader(io.StringIO(to.read_text()))) if form == "csv" else []
+    if rows:
+        assert [str(row["status"]) for row in rows] == [*["done"] * 4, "failed", *["missing"] * 2]
+        assert [float(row["score"]) for row in rows[:4]] == [50, 60, 70, 64]
+        assert [float(row["elbo"]) for row in rows[:4]] == [-100, -101, -102, -103]
+        assert float(rows[0]["best_of_checkpoints"]) == 90
+        assert json.loads(rows[0]["hyperparameters"])["gamma"] == 35.0
+    else:
+        assert to.read_text().count("61.00") == 2
+        assert to.read_text().count("failed") >= 2
+
+
+def test_markdown_and_latex_are_well_formed(study_file: Path, store: Store) -> None:
+    study: Study = read(study_file)
+    markdown = [line for line in table(study, store, "md").splitlines() if line.startswith("|")]
+    for sheet in sheets(study, measure(study, store)):
+        width = len(sheet.heads) + 1
+        assert sum(line.count("|") == width for line in markdown) >= len(sheet.rows) + 2
+    latex = table(study, store, "latex")
+    assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == 4
+    assert r"m=10 $^\dagger$ & 4 of 6, 1 failed & 61.00 & 8.41" in latex
+    assert not set("†—β") & set("".join(s for s in latex.splitlines() if s[:1] != "%"))
+
+
+def test_parquet_needs_a_file(study_file: Path, store: Store) -> None:
+    with pytest.raises(UserError, match="no text to print; give --to FILE"):
+        table(read(study_file), store, "parquet")
+
+
+def test_every_criterion_is_explained() -> None:
+    assert set(CRITERIA) == {"elbo", "udr", "agreement"}
