@@ -128,11 +128,12 @@ def _newton(problem: _Problem) -> Float[np.ndarray, "g 2"]:
         step = np.linalg.solve(curvature, gradient[:, :, None])[:, :, 0]
         if np.abs(step).max() < 1e-9:
             break
+        following = problem.at(wb - step)
         for _ in range(30):
-            following = problem.at(wb - step)
             worse = following[0] > value * (1 + 1e-12)
             if not worse.any():
                 break
             step[worse] /= 2
+            following = problem.at(wb - step)
         wb, (value, gradient, curvature) = wb - step, following
     return wb
