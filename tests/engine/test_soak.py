@@ -15,11 +15,11 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_what_is_killed_and_continued_is_what_was_never_stopped(
     cache: Path, tmp_path: Path
 ) -> None:
-    soak = Soak(tmp_path, steps=30, seed=0)
-    soak.single(4)
-    soak.evaluation(2)
+    soak = Soak(tmp_path, steps=12, seed=0)
+    soak.single(3)
+    soak.evaluation(1)
     soak.population(1)
-    assert soak.killed == 7
+    assert soak.killed == 5
     assert soak.ended >= 3
 
 

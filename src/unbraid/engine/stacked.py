@@ -98,15 +98,18 @@ def advance(
 class Pictures:
     """A dataset's bits on the device, and batches of its images made there."""
 
-    def __init__(self, table: ImageTable, device: torch.device) -> None:
+    def __init__(
+        self, table: ImageTable, device: torch.device, dtype: torch.dtype = torch.float32
+    ) -> None:
         self.items, self.shape, self.device = len(table), table.shape, device
+        self._dtype = dtype
         self._bits = torch.tensor(np.asarray(table.bits), device=device)
         self._shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=device)
 
     def images(self, index: Tensor) -> Tensor:
-        """The images of these items, 0 and 1 in float32."""
+        """The images of these items, 0 and 1."""
         bits = self._bits[index][..., None] >> self._shifts & 1
-        return bits.reshape(*index.shape, *self.shape).float()
+        return bits.reshape(*index.shape, *self.shape).to(self._dtype)
 
 
 class Stack:
@@ -188,7 +191,7 @@ class Stack:
         for name, own in names.items():
             weight = self._weights[name]
             adam.state[weight] = {
-                "step": torch.zeros((), device=weight.device),
+                "step": torch.zeros((), dtype=torch.float32, device=weight.device),
                 "exp_avg": torch.zeros_like(weight),
                 "exp_avg_sq": torch.zeros_like(weight),
             }
