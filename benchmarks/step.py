@@ -119,20 +119,20 @@ def measure(steps: dict[Any, Callable[[], None]], rounds: int) -> dict[Any, dict
     }
 
 
-def encoding(table: ImageTable, precision: str, images: int) -> float:
-    """Images a second through encoder and discrete code."""
+def encoding(table: ImageTable, precision: str, images: int, discrete: bool) -> float:
+    """Images a second through the encoder, and through the discrete code if `discrete`."""
     method = find("cascade-vae")()
     config = Config(method, "dsprites", Budget(1, 1), 0, precision)
     trained = Trained(config, method.build(table.shape), 0)
     began = time.perf_counter()
-    encode(trained, table, precision=precision, index=np.arange(images))
+    encode(trained, table, precision=precision, index=np.arange(images), discrete=discrete)
     return round(images / (time.perf_counter() - began))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--images", type=int, default=10_240, help="to encode")
+    parser.add_argument("--images", type=int, default=20_480, help="to encode")
     parser.add_argument("--out", type=Path, default=Path("results/benchmarks/step.json"))
     flags = parser.parse_args()
     began = time.perf_counter()
@@ -157,8 +157,11 @@ def main() -> None:
         threads[str(count)] = {
             "step": timed,
             "encoded_images_a_second": {
-                precision: encoding(table, precision, flags.images)
+                f"{precision}{', with d' * discrete}": encoding(
+                    table, precision, flags.images, discrete
+                )
                 for precision in dict.fromkeys(("fp32", auto))
+                for discrete in (False, True)
             },
         }
     outcome = {
@@ -174,8 +177,8 @@ def main() -> None:
         print(f"\n{count} thread(s), batch {BATCH}")
         for name, row in result["step"].items():
             print(f"  {name:32}{row['median_ms']:8.1f} ms  × {row['ratio']:.2f}")
-        for precision, rate in result["encoded_images_a_second"].items():
-            print(f"  encoding with d, {precision}: {rate:,} images a second")
+        for how, rate in result["encoded_images_a_second"].items():
+            print(f"  encoding, {how}: {rate:,} images a second")
     print(f"\ndataset loaded and verified in {load_seconds} s; written to {flags.out}")
 
 
