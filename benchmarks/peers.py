@@ -123,9 +123,17 @@ def _pythae_networks() -> tuple[Any, Any]:
 
 def _stand_in_for_torchvision() -> None:
     """Empty modules for what disent imports and none of this uses: the real one brings a torch."""
-    for name in ("torchvision", "torchvision.models", "torchvision.transforms"):
-        sys.modules.setdefault(name, types.ModuleType(name))
-    sys.modules["torchvision.models"].__dict__.setdefault("vgg19_bn", None)
+    import_module("lightning")  # it looks for the real one, and is not to find these
+    contents = {
+        "torchvision": {},
+        "torchvision.datasets": {"ImageFolder": object},
+        "torchvision.models": {"vgg19_bn": None},
+        "torchvision.transforms": {},
+        "torchvision.transforms.functional": {},
+    }
+    for name, names in contents.items():
+        sys.modules[name] = types.ModuleType(name)
+        sys.modules[name].__dict__.update({"__path__": [], **names})
 
 
 def rows(x: torch.Tensor, auto: str) -> dict[str, dict[str, Step]]:

@@ -1,4 +1,7 @@
-"""A few kills of the soak at every change; `python -m benchmarks.soak` does many."""
+"""A few kills of the soak at every change; `python -m benchmarks.soak` does many.
+
+Populations are killed in test_population.py: their processes take seconds to start.
+"""
 
 import shutil
 from pathlib import Path
@@ -18,9 +21,8 @@ def test_what_is_killed_and_continued_is_what_was_never_stopped(
     soak = Soak(tmp_path, steps=12, seed=0)
     soak.single(3)
     soak.evaluation(1)
-    soak.population(1)
-    assert soak.killed == 5
-    assert soak.ended >= 3
+    assert soak.killed == 4
+    assert soak.ended >= 2
 
 
 def test_a_difference_is_found(cache: Path, tmp_path: Path) -> None:
