@@ -36,7 +36,7 @@ class ImageTable:
             and bits.nbytes == Path(bits.filename).stat().st_size
         ):
             rest = (self.height, self.width, self.factors)
-            return _mapped, (self.name, bits.filename, bits.shape, *rest)
+            return _mapped, (self.name, str(bits.filename), bits.shape, *rest)
         return ImageTable, (self.name, bits, self.height, self.width, self.factors)
 
     def __len__(self) -> int:
