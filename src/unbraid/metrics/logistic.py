@@ -44,7 +44,7 @@ def fit(
     start = np.zeros((classes, width + 1))
     start[:, -1] = np.log(np.bincount(labels, minlength=classes) / n + 1e-9)
     options = {"maxiter": 500, "gtol": 1e-5}
-    # On products this small the threads of a BLAS wait for each other 20 times as long as they work.
+    # On products this small two threads of a BLAS wait 20 times as long as they work.
     with threadpool_limits(1, "blas"):
         found = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options=options)
     return found.x.reshape(classes, width + 1).T
