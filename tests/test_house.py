@@ -25,7 +25,17 @@ ORDER = [
     "nets",
     "methods",
 ]
-ORDER += ["engine", "metrics", "studies", "report", "commands", "cli", "__main__"]
+ORDER += [
+    "engine",
+    "metrics",
+    "studies",
+    "report",
+    "commands",
+    "parser",
+    "cli_studies",
+    "cli",
+    "__main__",
+]
 
 
 def imported(source: Path) -> set[str]:

@@ -1,4 +1,4 @@
-"""The command `unbraid`: the flags of every command."""
+"""The command `unbraid`: the flags of every command; those of studies are in cli_studies.py."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import sys
 import typing
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from unbraid import __version__, commands
+from unbraid.cli_studies import add_report, add_study
 from unbraid.errors import UserError
 from unbraid.methods import METHODS, Method
+from unbraid.parser import Parser, action
 
 TRAIN_EPILOG = """\
 Every loss term is in nats per image, summed over pixels and averaged over the batch. A flag that is
@@ -20,17 +22,6 @@ not given takes the preset's value. The run directory holds config.toml, log.jso
 TensorBoard), checkpoint.safetensors and the previous one, provenance.json and cascade.png. Ctrl-C
 stops with a checkpoint; --resume continues to the same bits as a run that was never stopped. With
 --seeds it continues the members that are not finished; one that fails stops no other."""
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse, but a mistake is one line with its remedy."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
-        super().__init__(*args, allow_abbrev=False, **kwargs)
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,18 +53,8 @@ def _parser() -> Parser:
     _add_traverse(group)
     _add_information(group)
     _add_compare(group)
-    _add_study(group)
-    report = _add_study_action(
-        group,
-        "report",
-        commands.report,
-        "write a study's page",
-        "Write a study, as far as it is run, as one HTML file: tables, every seed, learning curves,"
-        " cascades, label-free criteria, traversals with sliders, provenance. It needs no network.",
-    )
-    report.add_argument(
-        "--to", type=Path, metavar="FILE", help="the page, default the study's name .html in --out"
-    )
+    add_study(group)
+    add_report(group)
     return parser
 
 
@@ -84,10 +65,12 @@ def _add_data(group: Any) -> None:
         description="Make a dataset ready in the cache ($UNBRAID_CACHE, or the user's).",
     )
     datasets = parser.add_subparsers(required=True, metavar="DATASET")
-    dsprites = datasets.add_parser(
+    dsprites = action(
+        datasets,
         "dsprites",
-        help="737,280 sprites, rendered exactly; no download",
-        description="Render dSprites (377 MB), or take the official archive.",
+        commands.data_dsprites,
+        "737,280 sprites, rendered exactly; no download",
+        "Render dSprites (377 MB), or take the official archive.",
     )
     dsprites.add_argument(
         "--official",
@@ -97,7 +80,6 @@ def _add_data(group: Any) -> None:
         " use the official ones from then on",
     )
     dsprites.add_argument("--again", action="store_true", help="render even if it is there")
-    dsprites.set_defaults(command=commands.data_dsprites)
 
 
 def _add_train(group: Any) -> None:
@@ -162,10 +144,12 @@ def _add_train_flags(parser: Parser, method: type[Method]) -> None:
 
 
 def _add_evaluate(group: Any) -> None:
-    parser = group.add_parser(
+    parser = action(
+        group,
         "evaluate",
-        help="score a run under every protocol",
-        description="Score a run's last checkpoint on all images; print and write scores.json,"
+        commands.evaluate,
+        "score a run under every protocol",
+        "Score a run's last checkpoint on all images; print and write scores.json,"
         " protocol by protocol: stopped, it continues with the missing ones.",
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
@@ -189,36 +173,37 @@ def _add_evaluate(group: Any) -> None:
         help="of the encoding, default the run's own",
     )
     parser.add_argument("--threads", type=int, help="CPU threads, default every core")
-    parser.set_defaults(command=commands.evaluate)
 
 
 def _add_metrics(group: Any) -> None:
-    parser = group.add_parser(
+    action(
+        group,
         "metrics",
-        help="list every metric and its protocols",
-        description="List every metric and, under each, its protocols with their fields.",
+        commands.metrics,
+        "list every metric and its protocols",
+        "List every metric and, under each, its protocols with their fields.",
     )
-    parser.set_defaults(command=commands.metrics)
 
 
 def _add_traverse(group: Any) -> None:
-    parser = group.add_parser(
+    parser = action(
+        group,
         "traverse",
-        help="draw what each dimension does",
-        description="Draw a run's latent traversals: traversal.png and traversal.gif in it.",
+        commands.traverse,
+        "draw what each dimension does",
+        "Draw a run's latent traversals: traversal.png and traversal.gif in it.",
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
-    parser.add_argument("--extent", type=float, default=2.0, help="in prior stds, default 2")
-    parser.add_argument("--columns", type=int, default=11, help="pictures a row, default 11")
-    parser.add_argument("--seed", type=int, default=0, help="of the images shown, default 0")
-    parser.set_defaults(command=commands.traverse)
+    _add_traversal_flags(parser)
 
 
 def _add_information(group: Any) -> None:
-    parser = group.add_parser(
+    parser = action(
+        group,
         "information",
-        help="what a code holds, and how it is spread",
-        description="Split a run's KL into I(x;z) + TC(z) + Σ KL(q(z_i) ‖ p(z_i)), in nats per"
+        commands.information,
+        "what a code holds, and how it is spread",
+        "Split a run's KL into I(x;z) + TC(z) + Σ KL(q(z_i) ‖ p(z_i)), in nats per"
         " image; print the terms with their residual and write information.json.",
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
@@ -235,14 +220,15 @@ def _add_information(group: Any) -> None:
         help="I(x; z_1 … z_i) at the end of every stage of a cascade too, drawn to stages.png",
     )
     parser.add_argument("--threads", type=int, help="CPU threads, default every core")
-    parser.set_defaults(command=commands.information)
 
 
 def _add_compare(group: Any) -> None:
-    parser = group.add_parser(
+    parser = action(
+        group,
         "compare",
-        help="draw two runs side by side",
-        description="Draw the traversals of two runs of one dataset side by side, for the same"
+        commands.compare,
+        "draw two runs side by side",
+        "Draw the traversals of two runs of one dataset side by side, for the same"
         " images and with matching dimensions in a row.",
     )
     parser.add_argument("left", type=Path, metavar="RUN", help="a run directory")
@@ -250,69 +236,10 @@ def _add_compare(group: Any) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="the picture, default compare.png in the first run"
     )
+    _add_traversal_flags(parser)
+
+
+def _add_traversal_flags(parser: Parser) -> None:
     parser.add_argument("--extent", type=float, default=2.0, help="in prior stds, default 2")
     parser.add_argument("--columns", type=int, default=11, help="pictures a row, default 11")
     parser.add_argument("--seed", type=int, default=0, help="of the images shown, default 0")
-    parser.set_defaults(command=commands.compare)
-
-
-def _add_study(group: Any) -> None:
-    parser = group.add_parser(
-        "study",
-        help="many runs from one file, to one table",
-        description="Run a study, say how far it is, or print its table.",
-    )
-    actions = parser.add_subparsers(required=True, metavar="ACTION")
-    run = _add_study_action(
-        actions,
-        "run",
-        commands.study_run,
-        "run what is missing, and only that",
-        "Run what is missing of a study, and only that: each run is trained and scored by a worker"
-        " process of its own. Stopped, by Ctrl-C or otherwise, it continues with the same command.",
-    )
-    run.add_argument("--workers", type=int, help="worker processes, default one per core")
-    run.add_argument(
-        "--ray",
-        metavar="ADDRESS",
-        help="run on a Ray cluster: auto for the one that this machine is part of, or an address",
-    )
-    run.add_argument("--failed", action="store_true", help="try failed runs again, too")
-    _add_study_action(
-        actions,
-        "status",
-        commands.study_status,
-        "say what is done, failed, running and missing",
-        "Say how many runs of each row are done, failed, running and missing, and why some failed.",
-    )
-    table = _add_study_action(
-        actions,
-        "table",
-        commands.study_table,
-        "print the table, published figures beside it",
-        "Print a study's table as far as it is run: mean, std, standard error, best and every seed"
-        " of the last checkpoint, the paper's protocol, label-free selection, failures.",
-    )
-    table.add_argument(
-        "--format",
-        choices=("text", "md", "latex", "csv", "parquet"),
-        default="text",
-        help="csv and parquet hold one record a run, default text",
-    )
-    table.add_argument("--to", type=Path, metavar="FILE", help="write it there, not to the screen")
-
-
-def _add_study_action(
-    actions: Any, name: str, command: Any, summary: str, description: str
-) -> Parser:
-    parser = actions.add_parser(name, help=summary, description=description)
-    parser.add_argument("file", type=Path, metavar="FILE", help="the study, a TOML file")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("runs/studies"),
-        metavar="DIR",
-        help="where runs and results are, shared by any number of studies, default runs/studies",
-    )
-    parser.set_defaults(command=command)
-    return parser

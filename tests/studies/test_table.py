@@ -122,6 +122,8 @@ def test_criteria_rank_members_without_labels() -> None:
         assert found[name]["udr"] > 0.9 > 0.6 > found["c"]["udr"]
         assert found[name]["agreement"] == 1
     assert found["c"]["agreement"] == pytest.approx(1 / 3, abs=0.03)
+    members["d"] = Codes(noise, std, rng.integers(0, 3, size=3_000), 3)  # One friend of three.
+    assert compared(members)["a"]["agreement"] == pytest.approx(1 / 3, abs=0.03)
     assert compared({"a": members["a"]}) == {"a": {}}
     assert "agreement" not in compared({n: Codes(c.mean, c.std) for n, c in members.items()})["a"]
 

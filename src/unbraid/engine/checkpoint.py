@@ -92,7 +92,8 @@ def _read_one(path: Path, identity: str) -> Checkpoint:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             manifest = json.loads((file.metadata() or {}).get("manifest", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = file.keys()
+            tensors = {name: file.get_tensor(name) for name in names}
     except (OSError, ValueError, safetensors.SafetensorError) as error:
         raise UserError(
             f"{path}: not a whole safetensors file ({error}); restore it, or train afresh with"

@@ -112,7 +112,7 @@ def _with_code(text: str) -> Markup:
 def _traversals(lines: Sequence[Line], store: Store) -> list[Block]:
     """The median member of each row whose checkpoint is still there."""
     shown = [(line, line.median) for line in lines if line.median]
-    there = [(l, m) for l, m in shown if store.run(m.job).checkpoint_file.exists()]  # noqa: E741
+    there = [pair for pair in shown if store.run(pair[1].job).checkpoint_file.exists()]
     bar = tqdm(there, desc="traversing", unit="method")
     return [_block(figures.titled(line, member), member, store) for line, member in bar]
 

@@ -50,7 +50,7 @@ def draw(path: Path, outcome: dict[str, Any], title: str) -> None:
     for axis in axes:
         axis.grid(alpha=0.25)
         if axis.lines and m > 1:
-            axis.legend(fontsize=8)
+            axis.legend(fontsize=8, loc="lower right" if axis is axes[0] else "upper left")
     with written_atomically(path) as file:
         figure.savefig(file, format="png", dpi=110)
 

@@ -5,11 +5,11 @@ An executor takes jobs, hands back results as they come, and is told to stop.
 
 from __future__ import annotations
 
-import os
 import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, Protocol, runtime_checkable
 
+from unbraid.engine.workers import cores
 from unbraid.errors import UserError
 from unbraid.studies.store import Store
 from unbraid.studies.study import Job, Study
@@ -39,8 +39,7 @@ class Local:
     """Worker processes on this machine, one thread each."""
 
     def __init__(self, workers: int | None = None) -> None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        self.workers = workers if workers is not None else cores or 1
+        self.workers = cores() if workers is None else workers
         if self.workers < 1:
             raise UserError(f"workers={self.workers}: runs need a worker; give --workers 1 or more")
         self.place = f"{self.workers} worker{'s' if self.workers > 1 else ''} on this machine"

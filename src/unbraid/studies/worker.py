@@ -76,7 +76,7 @@ def save_sample(run: Run, codes: Codes) -> None:
     if codes.category is not None:
         arrays |= {"category": codes.category, "categories": np.array(codes.categories)}
     with written_atomically(run.path / SAMPLE) as file:
-        np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
+        np.savez(file, allow_pickle=False, **arrays)
 
 
 def read_sample(run: Run) -> Codes | None:
