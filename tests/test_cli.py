@@ -134,6 +134,10 @@ def test_the_whole_path(
         ),
         (("train", "beta-tcvae", "--beta", "-1", "--out", "x"), "beta=-1.0: a weight is not"),
         (("train", "beta-tcvae", "--batch", "1", "--out", "x"), "batch=1: β-TCVAE compares the"),
+        (
+            ("train", "beta-tcvae", "--dataset-size", "99", "--out", "x"),
+            "batch=2048: β-TCVAE weighs",
+        ),
         (("train", "dip-vae-i", "--batch", "1", "--out", "x"), "batch=1: DIP-VAE-I compares the"),
         (
             ("train", "dip-vae-ii", "--lambda-diagonal", "-1", "--out", "x"),

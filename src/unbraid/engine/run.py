@@ -51,6 +51,13 @@ class Config:
                 f"batch={self.budget.batch}: {self.method.title} compares the images of a batch;"
                 f" give --batch {least} or more"
             )
+        most = self.method.largest_batch
+        if most is not None and self.budget.batch > most:
+            raise UserError(
+                f"batch={self.budget.batch}: {self.method.title} weighs a batch against the"
+                f" dataset's {most} images; give --batch {most} or less, or the right"
+                " --dataset-size"
+            )
 
     def as_table(self) -> dict[str, Any]:
         """The configuration as it stands in config.toml."""

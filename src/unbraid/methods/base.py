@@ -110,6 +110,11 @@ class Method:
             flag = "--" + field.replace("_", "-")
             raise UserError(f"{field}={getattr(self, field)}: {rule}; give {flag} {remedy}")
 
+    @property
+    def largest_batch(self) -> int | None:
+        """The greatest size of a batch; None if any will do."""
+        return None
+
     def betas(self, step: int) -> tuple[float, ...]:
         """The weight of each dimension's KL at a step."""
         raise NotImplementedError

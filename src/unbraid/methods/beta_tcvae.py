@@ -51,6 +51,10 @@ class BetaTCVAE(Method):
             self.require(getattr(self, field) >= 0, field, "a weight is not negative", "0 or more")
         self.require(self.dataset_size >= 2, "dataset_size", "a batch comes from it", "2 or more")
 
+    @property
+    def largest_batch(self) -> int:
+        return self.dataset_size
+
     def betas(self, step: int) -> tuple[float, ...]:
         """1: each weight is on a part of the KL, none on a dimension."""
         return (1.0,) * self.continuous
