@@ -14,8 +14,9 @@ from unbraid.data.factors import FactorSpace
 from unbraid.data.images import ImageTable
 from unbraid.engine import Budget, Config, Run, member, noise, train, train_population
 from unbraid.engine.checkpoint import read
-from unbraid.engine.stacked import Pictures, Stack, train_together
+from unbraid.engine.stacked import Pictures, Stack
 from unbraid.engine.state import State
+from unbraid.engine.together import train_together
 from unbraid.methods import METHODS
 
 CPU = torch.device("cpu")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unbraid.data.images import ImageTable
-from unbraid.engine import checkpoint, stacked, workers
+from unbraid.engine import checkpoint, together, workers
 from unbraid.engine.configure import usable_device
 from unbraid.engine.run import Config, Run
 from unbraid.engine.trainer import CHECKPOINT_SECONDS, admit
@@ -49,7 +49,7 @@ def train_population(
     unfinished = {run: c for run, c in members.items() if not _finished(run, c)}
     how = {"device": device, "checkpoint_seconds": checkpoint_seconds}
     if usable_device(device).type == "cuda":
-        failed = stacked.train_together(unfinished, table, **how)
+        failed = together.train_together(unfinished, table, **how)
     else:
         failed = workers.train_each(unfinished, table, at_once, **how)
     if failed:

@@ -1,0 +1,78 @@
+"""Members on one device, from their directories to their last checkpoints: the loop over steps."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+
+import torch
+
+from unbraid.data.images import ImageTable
+from unbraid.engine import stages
+from unbraid.engine.run import Config, Run
+from unbraid.engine.stacked import Pictures, Stack
+from unbraid.engine.state import DivergedError, diverged
+from unbraid.engine.trainer import LOG_EVERY, Sitting, sitting, stoppable
+
+
+def train_together(
+    members: Mapping[Run, Config], table: ImageTable, *, device: str, checkpoint_seconds: float
+) -> dict[str, str]:
+    """Train these members on one device, all in one step; why those failed that did, by name.
+
+    Members at different steps, as a kill may leave them, go on from the hindmost until all are
+    level. KeyboardInterrupt after Ctrl-C or SIGTERM, with every member saved.
+    """
+    failed: dict[str, str] = {}
+    with stoppable() as stop, contextlib.ExitStack() as opened:
+        going = [
+            opened.enter_context(sitting(run, config, table.shape, device, resume=True))
+            for run, config in members.items()
+        ]
+        pictures = Pictures(table, torch.device(device))
+        while going:
+            steps = sorted({it.state.step for it in going})
+            group = [it for it in going if it.state.step == steps[0]]
+            level = steps[1] if len(steps) > 1 else group[0].state.config.budget.steps
+            lost = advance(group, pictures, level, stop, checkpoint_seconds)
+            failed |= {it.run.path.name: why for it, why in lost.items()}
+            done = [it for it in group if it.state.step == it.state.config.budget.steps]
+            going = [it for it in going if it not in lost and it not in done]
+    return failed
+
+
+def advance(
+    group: list[Sitting], pictures: Pictures, level: int, stop: list[int], seconds: float
+) -> dict[Sitting, str]:
+    """Bring members that are level up to a step, or to where one is lost: which, and why."""
+    stack = Stack([it.state for it in group], pictures)
+    saved_at = time.monotonic()
+    lost: dict[Sitting, str] = {}
+    while stack.step < level and not lost:
+        begins = group[0].state.config.method.begins_stage
+        end = min(level, stack.step - stack.step % LOG_EVERY + LOG_EVERY)
+        end = next((step for step in range(stack.step + 1, end) if begins(step)), end)
+        steps = end - stack.step
+        finite = stack.run(end)
+        for it, good in zip(group, finite, strict=True):
+            if good:
+                it.note(steps)
+            else:
+                lost[it] = diverged(end, "a loss since the last record")
+        due = stop or lost or end == level or time.monotonic() - saved_at > seconds
+        if due or begins(end):
+            stack.unstack()
+            for it in group:
+                if it not in lost:
+                    try:
+                        stages.keep(it.run, it.state)
+                        if due:
+                            it.save()
+                    except DivergedError as error:
+                        lost[it] = str(error)
+        if due:
+            saved_at = time.monotonic()
+        if stop:
+            raise KeyboardInterrupt
+    return lost
