@@ -19,6 +19,10 @@ import numpy as np
 from benchmarks.step import machine
 
 RESULTS = Path("results/quick")
+MEASURED = (
+    *("config.toml", "log.jsonl", "scores.json", "information.json"),
+    *("traversal.png", "cascade.png"),
+)
 METRICS = ("FactorVAE score", "unsupervised classification accuracy")
 COLUMNS = ("jeong2019", "kim2018", "locatello2019", "lecture", "one_to_one", "majority")
 
@@ -34,12 +38,17 @@ def run(seed: int, threads: int, runs: Path) -> None:
         subprocess.run([*command, "evaluate", str(out), "--threads", str(threads)], check=True)
     if not (out / "traversal.png").exists():
         subprocess.run([*command, "traverse", str(out)], check=True)
-    kept = RESULTS / f"seed-{seed}"
+    keep(out, RESULTS / f"seed-{seed}", train)
+
+
+def keep(run: Path, kept: Path, command: list[str]) -> None:
+    """Copy what a run measured, small as it is, with where it comes from."""
     kept.mkdir(parents=True, exist_ok=True)
-    for name in ("config.toml", "log.jsonl", "scores.json", "traversal.png", "cascade.png"):
-        shutil.copy(out / name, kept / name)
-    sittings = json.loads((out / "provenance.json").read_text())
-    facts = {"command": "unbraid " + " ".join(train), "machine": machine(), "sittings": sittings}
+    for name in MEASURED:
+        if (run / name).exists():
+            shutil.copy(run / name, kept / name)
+    sittings = json.loads((run / "provenance.json").read_text())
+    facts = {"command": "unbraid " + " ".join(command), "machine": machine(), "sittings": sittings}
     (kept / "provenance.json").write_text(json.dumps(facts, indent=2) + "\n")
 
 
