@@ -1,0 +1,219 @@
+"""The page itself, by Gradio (extra `explore`): what is on it and what calls what."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from unbraid.errors import UserError
+from unbraid.explore import shown
+from unbraid.explore.explored import Explored
+from unbraid.explore.gate import Gate
+from unbraid.explore.session import Session
+from unbraid.explore.upload import MOST_BYTES
+
+# Read when Gradio is imported; it would count its users and ask for its updates.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+try:
+    import gradio as gr
+    from starlette.middleware import Middleware
+except ImportError as missing:
+    raise UserError(
+        "explore: the page needs Gradio; install it with pip install 'unbraid[explore]'"
+    ) from missing
+
+STYLE = Path(__file__).with_name("style.css")
+# A move does not wait in a queue, and of many only the last is worth drawing.
+LIVE: dict[str, Any] = {
+    "queue": False,
+    "show_progress": "hidden",
+    "trigger_mode": "always_last",
+    "api_visibility": "private",
+}
+SAVE = """(uri, name) => { const link = document.createElement('a');
+link.href = uri; link.download = name; link.click(); return ['', '']; }"""
+
+
+class Side:
+    """One run's column: which run it is, its picture, its category's buttons, its sliders."""
+
+    def __init__(self, session: Session, number: int, image: Any) -> None:
+        picture, buttons, *sliders = session.side(number, image)
+        titles = [(run.title, i) for i, run in enumerate(session.runs)]
+        self.run = gr.Dropdown(
+            titles, value=number, label="run", interactive=len(titles) > 1, elem_classes="run"
+        )
+        with gr.Row(elem_classes="body"):
+            with gr.Column(min_width=200, scale=2):
+                self.picture = gr.HTML(picture, elem_id=f"decoded-{number}")
+                self.category = gr.Radio(**buttons, interactive=True, elem_id=f"d-{number}")
+            with gr.Column(min_width=240, scale=3, elem_classes="dimensions"):
+                self.sliders = [
+                    gr.Slider(**slider, interactive=True, elem_id=f"z{i + 1}-{number}")
+                    for i, slider in enumerate(sliders)
+                ]
+
+    @property
+    def inputs(self) -> list[Any]:
+        """What a code is read from."""
+        return [self.run, self.category, *self.sliders]
+
+    @property
+    def outputs(self) -> list[Any]:
+        """What a new start changes."""
+        return [self.picture, self.category, *self.sliders]
+
+
+class Page:
+    """The parts of the page; `blocks` is the whole."""
+
+    def __init__(self, runs: Sequence[Explored]) -> None:
+        self.session = session = Session(runs)
+        settings, image = session.first_image()
+        with gr.Blocks(title="unbraid explore", analytics_enabled=False) as self.blocks:
+            gr.HTML(shown.head(runs))
+            with gr.Row(elem_classes="top"):
+                with gr.Column(min_width=240, scale=1, elem_classes="start"):
+                    self._start(settings, image)
+                with gr.Column(min_width=300, scale=4), gr.Row():
+                    self.sides = []
+                    for number in range(session.sides):
+                        with gr.Column(min_width=300, elem_classes="side"):
+                            self.sides.append(Side(session, number, image))
+            self._below()
+            self._wire()
+
+    def _start(self, settings: list[int], image: Any) -> None:
+        self.image = gr.State(image)
+        self.original = gr.HTML(shown.picture(image, "start"), elem_id="start")
+        self.settings = [
+            gr.Slider(0, size - 1, value, step=1, label=name, elem_id=f"factor-{name}")
+            for (name, size), value in zip(self.session.settings(), settings, strict=True)
+        ]
+        with gr.Row():
+            self.random = gr.Button("random", size="sm", min_width=60)
+            self.upload = gr.UploadButton("upload an image", size="sm", min_width=60)
+        self.status = gr.HTML(elem_id="status")
+
+    def _below(self) -> None:
+        across, down = self.session.choices(0)
+        with gr.Column(elem_classes="below"):
+            with gr.Row():
+                self.across = gr.Radio(**across, label="across", elem_id="across", scale=4)
+                self.down = gr.Dropdown(**down, label="down", elem_id="down", scale=1)
+                with gr.Column(scale=1, min_width=120, elem_classes="save"):
+                    self.png = gr.Button("save as PNG", size="sm", elem_id="png")
+                    self.gif = gr.Button("save as GIF", size="sm", elem_id="gif")
+            numbers = range(self.session.sides)
+            codes = [part for side in self.sides for part in _values(side.inputs)]
+            first = self.session.grids(across["value"], down["value"], *codes)
+            with gr.Row():
+                self.grids = [gr.HTML(first[i], elem_id=f"grid-{i}") for i in numbers]
+            charts = self.session.scatters(across["value"], *numbers)
+            with gr.Row():
+                self.scatters = [gr.HTML(charts[i], elem_id=f"scatter-{i}") for i in numbers]
+        self.saved = [gr.Textbox(visible=False), gr.Textbox(visible=False)]
+
+    def _wire(self) -> None:
+        session, runs = self.session, [side.run for side in self.sides]
+        codes = [part for side in self.sides for part in side.inputs]
+        changed = [self.image, self.original, self.status]
+        changed += [part for side in self.sides for part in side.outputs]
+        grids = {
+            "fn": _answering(session.grids),
+            "inputs": [self.across, self.down, *codes],
+            "outputs": self.grids,
+            **LIVE,
+        }
+        scatters = {
+            "fn": _answering(session.scatters),
+            "inputs": [self.across, *runs],
+            "outputs": self.scatters,
+            **LIVE,
+        }
+        for side in self.sides:
+            for part in [side.category, *side.sliders]:
+                part.input(_answering(session.move), side.inputs, side.picture, **LIVE)
+            for part in side.sliders:
+                part.release(**grids)
+            side.category.input(**grids)
+        for part in self.settings:
+            part.input(
+                _answering(session.from_settings), [*runs, *self.settings], changed, **LIVE
+            ).then(**grids)
+        self.random.click(
+            _answering(session.at_random), runs, [*self.settings, *changed], **LIVE
+        ).then(**grids)
+        self.upload.upload(
+            _answering(session.from_upload), [self.upload, *runs], changed, **LIVE
+        ).then(**grids)
+        for part in (self.across, self.down):
+            part.input(**grids)
+        self.across.input(**scatters)
+        for number, side in enumerate(self.sides):
+            chosen = side.run.input(
+                _answering(session.side), [side.run, self.image], side.outputs, **LIVE
+            )
+            if number == 0:
+                chosen = chosen.then(
+                    _answering(session.choices), side.run, [self.across, self.down], **LIVE
+                )
+            chosen.then(**grids).then(**scatters)
+        for button, draw in ((self.png, session.png), (self.gif, session.gif)):
+            shown_now = [self.image, self.across, self.down, *codes]
+            button.click(
+                _answering(draw), shown_now, self.saved, **{**LIVE, "show_progress": "minimal"}
+            ).then(None, self.saved, self.saved, js=SAVE)
+
+
+def serve(runs: Sequence[Explored], *, host: str, port: int | None, browser: bool) -> None:
+    """Serve the page until Ctrl-C; UserError if the port cannot be had."""
+    page = Page(runs)
+    try:
+        page.blocks.launch(
+            server_name=host,
+            server_port=port,
+            inbrowser=browser,
+            share=False,
+            quiet=True,
+            # The gate is what keeps files in; this is a second lock on the same door.
+            blocked_paths=["/"],
+            max_file_size=MOST_BYTES,
+            app_kwargs={"middleware": [Middleware(Gate, host=host)]},
+            enable_monitoring=False,
+            ssr_mode=False,
+            mcp_server=False,
+            pwa=False,
+            run_history=False,
+            footer_links=[],
+            theme=gr.themes.Base(
+                font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+            ),
+            css_paths=STYLE,
+            prevent_thread_lock=True,
+        )
+    except OSError as error:
+        raise UserError(
+            f"port={port}: cannot be had ({error}); give --port another number, or leave it out"
+        ) from error
+    print(f"explore at {page.blocks.local_url} (Ctrl-C stops)", flush=True)
+    page.blocks.block_thread()
+
+
+def _answering(fn: Callable[..., list[Any]]) -> Callable[..., Any]:
+    """A session's answer as Gradio takes it."""
+
+    def answer(*values: Any) -> Any:
+        parts = [
+            gr.skip() if part is None else gr.update(**part) if isinstance(part, dict) else part
+            for part in fn(*values)
+        ]
+        return parts[0] if len(parts) == 1 else parts
+
+    return answer
+
+
+def _values(parts: Sequence[Any]) -> list[Any]:
+    return [part.value for part in parts]
