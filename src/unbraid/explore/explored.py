@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -108,21 +109,25 @@ class Explored(NamedTuple):
         return Point(mean_bz[0].numpy(), int(method.categorise(parts, x, mean_bz)[0]))
 
 
-def open_runs(paths: Sequence[Path]) -> list[Explored]:
-    """Each run's last checkpoint with the codes of the same sample of images.
-
-    UserError if one is no run, or if they were trained on different data.
-    """
-    runs = [Run(path) for path in paths]
-    data = [run.read_config().data for run in runs]
+def data_of(paths: Sequence[Path]) -> str:
+    """The dataset of runs; UserError if one is no run, or if they are of different ones."""
+    data = [Run(path).read_config().data for path in paths]
     if len(set(data)) > 1:
         raise UserError(
             f"data {' and '.join(dict.fromkeys(data))}: runs side by side start from the same"
             " image; give runs of one dataset, or open a page for each"
         )
-    table = load(data[0])
-    names = _names(paths)
-    return [explored(load_trained(run, table), table, names[i]) for i, run in enumerate(runs)]
+    return data[0]
+
+
+def open_runs(paths: Sequence[Path]) -> list[Explored]:
+    """Each run's last checkpoint with the codes of the same sample of images.
+
+    UserError as `data_of`, or if a checkpoint cannot be used.
+    """
+    table = load(data_of(paths))
+    named = zip(_names(paths), paths, strict=True)
+    return [explored(load_trained(Run(path), table), table, name) for name, path in named]
 
 
 def explored(trained: Trained, table: ImageTable, name: str, seed: int = 0) -> Explored:
@@ -184,9 +189,7 @@ def tracked(
     return names[best] if len(share) and share[best] >= TRACKS else None
 
 
-def _dimensions(
-    trained: Trained, codes: Codes, factors: Sequence[str | None]
-) -> list[Dimension]:
+def _dimensions(trained: Trained, codes: Codes, factors: Sequence[str | None]) -> list[Dimension]:
     """A slider's ends are the method's span of 3 prior stds, or what the sample needs."""
     kl = codes.kl()
     low, high = trained.config.method.span(trained.parts, EXTENT)
@@ -195,8 +198,8 @@ def _dimensions(
             f"z{i + 1}",
             None if kl is None else float(kl[i]),
             factors[i],
-            float(np.floor(10 * min(low, column.min())) / 10),
-            float(np.ceil(10 * max(high, column.max())) / 10),
+            math.floor(10 * min(low, column.min().item())) / 10,
+            math.ceil(10 * max(high, column.max().item())) / 10,
         )
         for i, column in enumerate(codes.mean.T)
     ]

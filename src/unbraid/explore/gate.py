@@ -1,7 +1,8 @@
 """What a browser may ask of the page's server: the page itself, and nothing else of this machine.
 
-Gradio serves more than this page needs: files by their path, pages of the internet by their address,
-recordings, an editor. Here only the routes that the page uses are open, to its own address.
+Gradio serves more than this page needs: files by their path, pages of the internet by their
+address, recordings, an editor. Here only the routes that the page uses are open, to its own
+address.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,14 +12,17 @@ from typing import Any
 from unbraid.errors import UserError
 from unbraid.explore import shown
 from unbraid.explore.explored import Explored
-from unbraid.explore.gate import Gate
+from unbraid.explore.gate import LOCAL, Gate
 from unbraid.explore.session import Session
 from unbraid.explore.upload import MOST_BYTES
 
-# Read when Gradio is imported; it would count its users and ask for its updates.
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+# Read when Gradio is imported: it would count its users and ask for its updates, and put what is
+# uploaded where every user of this machine can read it.
+UPLOADS = tempfile.TemporaryDirectory(prefix="unbraid-explore-")
+os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": UPLOADS.name}
 try:
     import gradio as gr
+    from gradio.themes import Base
     from starlette.middleware import Middleware
 except ImportError as missing:
     raise UserError(
@@ -43,15 +48,21 @@ class Side:
         picture, buttons, *sliders = session.side(number, image)
         titles = [(run.title, i) for i, run in enumerate(session.runs)]
         self.run = gr.Dropdown(
-            titles, value=number, label="run", interactive=len(titles) > 1, elem_classes="run"
+            titles,
+            value=number,
+            show_label=False,
+            container=False,
+            interactive=True,
+            visible=len(titles) > 1,
+            elem_id=f"run-{number}",
         )
         with gr.Row(elem_classes="body"):
             with gr.Column(min_width=200, scale=2):
-                self.picture = gr.HTML(picture, elem_id=f"decoded-{number}")
-                self.category = gr.Radio(**buttons, interactive=True, elem_id=f"d-{number}")
+                self.picture = _html(picture, elem_id=f"decoded-{number}")
+                self.category = gr.Radio(**buttons, elem_classes="codes", elem_id=f"d-{number}")
             with gr.Column(min_width=240, scale=3, elem_classes="dimensions"):
                 self.sliders = [
-                    gr.Slider(**slider, interactive=True, elem_id=f"z{i + 1}-{number}")
+                    gr.Slider(**slider, buttons=[], interactive=True, elem_id=f"z{i + 1}-{number}")
                     for i, slider in enumerate(sliders)
                 ]
 
@@ -72,8 +83,10 @@ class Page:
     def __init__(self, runs: Sequence[Explored]) -> None:
         self.session = session = Session(runs)
         settings, image = session.first_image()
-        with gr.Blocks(title="unbraid explore", analytics_enabled=False) as self.blocks:
-            gr.HTML(shown.head(runs))
+        with gr.Blocks(
+            title="unbraid explore", analytics_enabled=False, fill_width=True
+        ) as self.blocks:
+            _html(shown.head(runs))
             with gr.Row(elem_classes="top"):
                 with gr.Column(min_width=240, scale=1, elem_classes="start"):
                     self._start(settings, image)
@@ -87,15 +100,15 @@ class Page:
 
     def _start(self, settings: list[int], image: Any) -> None:
         self.image = gr.State(image)
-        self.original = gr.HTML(shown.picture(image, "start"), elem_id="start")
+        self.original = _html(shown.picture(image, "start"), elem_id="start")
         self.settings = [
-            gr.Slider(0, size - 1, value, step=1, label=name, elem_id=f"factor-{name}")
+            gr.Slider(0, size - 1, value, step=1, label=name, buttons=[], elem_id=f"factor-{name}")
             for (name, size), value in zip(self.session.settings(), settings, strict=True)
         ]
         with gr.Row():
             self.random = gr.Button("random", size="sm", min_width=60)
             self.upload = gr.UploadButton("upload an image", size="sm", min_width=60)
-        self.status = gr.HTML(elem_id="status")
+        self.status = _html("", "status")
 
     def _below(self) -> None:
         across, down = self.session.choices(0)
@@ -109,11 +122,9 @@ class Page:
             numbers = range(self.session.sides)
             codes = [part for side in self.sides for part in _values(side.inputs)]
             first = self.session.grids(across["value"], down["value"], *codes)
-            with gr.Row():
-                self.grids = [gr.HTML(first[i], elem_id=f"grid-{i}") for i in numbers]
+            self.grids = _beside([(first[i], f"grid-{i}") for i in numbers])
             charts = self.session.scatters(across["value"], *numbers)
-            with gr.Row():
-                self.scatters = [gr.HTML(charts[i], elem_id=f"scatter-{i}") for i in numbers]
+            self.scatters = _beside([(charts[i], f"scatter-{i}") for i in numbers])
         self.saved = [gr.Textbox(visible=False), gr.Textbox(visible=False)]
 
     def _wire(self) -> None:
@@ -170,6 +181,8 @@ class Page:
 
 def serve(runs: Sequence[Explored], *, host: str, port: int | None, browser: bool) -> None:
     """Serve the page until Ctrl-C; UserError if the port cannot be had."""
+    if port is not None and not 1 <= port <= 65535:
+        raise UserError(f"port={port}: a port is 1 to 65535; give --port in there, or leave it out")
     page = Page(runs)
     try:
         page.blocks.launch(
@@ -178,8 +191,8 @@ def serve(runs: Sequence[Explored], *, host: str, port: int | None, browser: boo
             inbrowser=browser,
             share=False,
             quiet=True,
-            # The gate is what keeps files in; this is a second lock on the same door.
-            blocked_paths=["/"],
+            # The gate keeps files in; this keeps Gradio from being told of more by the environment.
+            allowed_paths=[UPLOADS.name],
             max_file_size=MOST_BYTES,
             app_kwargs={"middleware": [Middleware(Gate, host=host)]},
             enable_monitoring=False,
@@ -188,18 +201,23 @@ def serve(runs: Sequence[Explored], *, host: str, port: int | None, browser: boo
             pwa=False,
             run_history=False,
             footer_links=[],
-            theme=gr.themes.Base(
-                font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
-            ),
+            theme=Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
             css_paths=STYLE,
             prevent_thread_lock=True,
         )
     except OSError as error:
         raise UserError(
-            f"port={port}: cannot be had ({error}); give --port another number, or leave it out"
+            f"host={host}, port={port}: cannot be had ({error}); give --port another number, or"
+            " leave it out"
         ) from error
-    print(f"explore at {page.blocks.local_url} (Ctrl-C stops)", flush=True)
-    page.blocks.block_thread()
+    open_to = "" if host in LOCAL else ", open to every machine that reaches this one"
+    print(f"explore at {page.blocks.local_url}{open_to}; Ctrl-C closes it", flush=True)
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        print("closed")
+    finally:
+        page.blocks.close(verbose=False)
 
 
 def _answering(fn: Callable[..., list[Any]]) -> Callable[..., Any]:
@@ -213,6 +231,20 @@ def _answering(fn: Callable[..., list[Any]]) -> Callable[..., Any]:
         return parts[0] if len(parts) == 1 else parts
 
     return answer
+
+
+def _html(value: str = "", elem_id: str | None = None) -> gr.HTML:
+    return gr.HTML(value, elem_id=elem_id, apply_default_css=False, js_on_load=None)
+
+
+def _beside(pieces: Sequence[tuple[str, str]]) -> list[gr.HTML]:
+    """Pieces in a row, one below the other where the page is narrow."""
+    made = []
+    with gr.Row():
+        for value, elem_id in pieces:
+            with gr.Column(min_width=340):
+                made.append(_html(value, elem_id))
+    return made
 
 
 def _values(parts: Sequence[Any]) -> list[Any]:

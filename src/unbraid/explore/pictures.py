@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -21,27 +22,18 @@ def png(image: Float[np.ndarray, "c h w"], scale: int = 1) -> bytes:
     return _saved([_picture(image, scale)], "PNG")
 
 
-def strip(images: Float[np.ndarray, "columns c h w"]) -> bytes:
-    """Pictures side by side."""
-    return png(np.concatenate(list(images), axis=2))
-
-
 def as_uri(content: bytes, kind: str = "png") -> str:
     """A picture as text that a page holds."""
     return f"data:image/{kind};base64," + base64.b64encode(content).decode()
 
 
-class Panel:
+class Panel(NamedTuple):
     """One run's part of a sheet: its title, start and decoded picture, and its grid."""
 
-    def __init__(
-        self,
-        title: str,
-        start: Float[np.ndarray, "c h w"],
-        decoded: Float[np.ndarray, "c h w"],
-        grid: Grid,
-    ) -> None:
-        self.title, self.start, self.decoded, self.grid = title, start, decoded, grid
+    title: str
+    start: Float[np.ndarray, "c h w"]
+    decoded: Float[np.ndarray, "c h w"]
+    grid: Grid
 
 
 def sheet(panels: Sequence[Panel], scale: int = 2) -> bytes:
@@ -53,9 +45,7 @@ def animation(panels: Sequence[Panel], scale: int = 3) -> bytes:
     """A GIF of all grids: every row at once, the dimension across moving to and fro."""
     columns = min(len(panel.grid.values) for panel in panels)
     order = [*range(columns), *range(columns - 2, 0, -1)]
-    return _saved(
-        [_stacked([_frame(panel, c, scale) for panel in panels]) for c in order], "GIF"
-    )
+    return _saved([_stacked([_frame(panel, c, scale) for panel in panels]) for c in order], "GIF")
 
 
 def _sheet(panel: Panel, scale: int) -> Image.Image:

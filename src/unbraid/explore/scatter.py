@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from unbraid.explore.explored import CATEGORISED, Explored
 from unbraid.explore.grid import category_names
-from unbraid.report.charts import Scale
+from unbraid.report.charts import Number, Scale
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 260, 200, 30, 6, 8, 22
 HUES = (210, 25, 140, 320, 50, 265, 180, 0, 95, 235)
@@ -25,12 +25,13 @@ def scatter(run: Explored, dimension: int) -> Markup:
     if run.factors is None:
         return Markup('<p class="soft">This dataset has no factors to compare with.</p>')
     rng = np.random.default_rng(0)
+    shown = CATEGORISED if run.categories is None else len(run.categories)
     charts = []
     for f, name in enumerate(run.table.factors.names):
         told, most = run.informations[dimension, f], run.entropies[f]
         share = told / most if most > 0 else 0.0
         text = Markup("<b>{}</b> I = {:.2f} nats, {:.0f} % of H").format(name, told, 100 * share)
-        chart = _chart(run, dimension, run.factors[:CATEGORISED, f], rng)
+        chart = _chart(run, dimension, run.factors[:shown, f], rng)
         charts.append(Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(chart, text))
     return Markup('<div class="scatter">{}</div>{}').format(Markup("").join(charts), _key(run))
 
@@ -69,9 +70,7 @@ def _points(
     across: Float[np.ndarray, " n"], up: Float[np.ndarray, " n"], x: Scale, y: Scale, group: int
 ) -> Markup:
     """All points of a colour as one path of dots: a thousand elements would be slow to draw."""
-    path = "".join(
-        f"M{x(a)} {y(b)}h0" for a, b in zip(across.tolist(), up.tolist(), strict=True)
-    )
+    path = "".join(f"M{x(a)} {y(b)}h0" for a, b in zip(across.tolist(), up.tolist(), strict=True))
     return Markup('<path class="points" style="--hue:{}" d="{}"/>').format(_hue(group), path)
 
 
@@ -91,5 +90,5 @@ def _hue(group: int) -> int:
     return HUES[group % len(HUES)]
 
 
-def _text(x: float, y: float, text: str, anchor: str) -> Markup:
+def _text(x: Number, y: Number, text: str, anchor: str) -> Markup:
     return Markup('<text x="{}" y="{}" text-anchor="{}">{}</text>').format(x, y, anchor, text)

@@ -17,7 +17,6 @@ from unbraid.errors import UserError
 from unbraid.explore import pictures, shown
 from unbraid.explore.explored import Explored, Point
 from unbraid.explore.grid import CATEGORIES, NOTHING, Grid, category_names, matching, traversal_grid
-from unbraid.explore.scatter import scatter
 from unbraid.explore.upload import read_picture
 
 STEPS = 200
@@ -51,7 +50,7 @@ class Session:
 
     @property
     def width(self) -> int:
-        """How many values a side has: which run, its category, its dimensions."""
+        """How many parts a side has: its run or its picture, its category, its dimensions."""
         return 2 + self.most
 
     def first_image(self) -> tuple[list[int], Float[np.ndarray, "c h w"]]:
@@ -105,7 +104,7 @@ class Session:
 
     def from_upload(self, file: str | None, *numbers: int) -> Answer:
         """A start from a picture that was sent, which is then removed; or why it is refused."""
-        unchanged = [None] * (self.sides * (self.width - 1))
+        unchanged = [None] * (self.sides * self.width)
         if file is None:
             return [None, None, None, *unchanged]
         path = Path(file)

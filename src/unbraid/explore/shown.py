@@ -18,9 +18,11 @@ NONE_LEFT = "No dimension of this run is left that matches."
 
 def head(runs: Sequence[Explored]) -> str:
     """The page's heading."""
-    table = runs[0].table
-    words = Markup("<h1>unbraid <b>explore</b></h1><p>{} · {:,} images</p>")
-    return str(words.format(table.name, len(table)))
+    table, one = runs[0].table, f"{runs[0].title} · " if len(runs) == 1 else ""
+    words = Markup(
+        '<div class="head"><h1>unbraid <b>explore</b></h1><p>{}{}, {:,} images</p></div>'
+    )
+    return str(words.format(one, table.name, len(table)))
 
 
 def picture(image: Float[np.ndarray, "c h w"], caption: str) -> str:
@@ -38,10 +40,9 @@ def grid(drawn: Grid | None, note: str = "") -> str:
     """The traversal grid: a strip a row, the ends of the dimension above."""
     if drawn is None:
         return said(NONE_LEFT)
+    row = Markup('<div class="row"><span>{}</span><div class="tiles">{}</div></div>')
     rows = [
-        Markup('<div class="row"><span>{}</span>{}</div>').format(
-            name, _image(pictures.strip(images), f"{drawn.title} {name}".strip())
-        )
+        row.format(name, Markup("").join(_image(pictures.png(image), name) for image in images))
         for name, images in zip(drawn.rows, drawn.images, strict=True)
     ]
     low, high = float(drawn.values[0]), float(drawn.values[-1])
@@ -59,7 +60,9 @@ def titled_scatter(run: Explored, dimension: int | None, note: str = "") -> str:
     if dimension is None:
         return said(NONE_LEFT)
     label = run.dimensions[dimension].label + (f" · {note}" if note else "")
-    return str(Markup("<h3>{}</h3>{}").format(label, scatter(run, dimension)))
+    return str(
+        Markup('<div class="charts"><h3>{}</h3>{}</div>').format(label, scatter(run, dimension))
+    )
 
 
 def refused(message: str) -> str:

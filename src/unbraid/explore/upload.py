@@ -23,7 +23,7 @@ def read_picture(path: Path, shape: tuple[int, int, int]) -> Float[np.ndarray, "
     50 million pixels; and if what is inside is broken.
     """
     channels, height, width = shape
-    name = path.name
+    name = "".join(c if c.isprintable() else "?" for c in path.name)
     if path.stat().st_size > MOST_BYTES:
         size = path.stat().st_size / 2**20
         raise UserError(f"{name}: it has {size:,.0f} MB; give a picture of 10 MB or less")
