@@ -71,9 +71,11 @@ def test_every_slider_reaches_what_the_sample_has(kind: str, runs: dict[str, Exp
     assert (run.discrete > 0) == (run.categories is not None) == (kind in KINDS[::2])
     if kind == "qlae":
         assert max(abs(d.high) for d in run.dimensions) < 1
-        assert run.first == int(run.informations.max(axis=1).argmax())
+        told = run.informations.max(axis=1)
     else:
-        assert run.dimensions[run.first].kl == max(d.kl or 0.0 for d in run.dimensions)
+        told = np.array([d.kl for d in run.dimensions])
+    assert (np.diff(told[run.ranked]) <= 0).all()
+    assert sorted(run.ranked) == list(range(len(run.dimensions)))
 
 
 def test_runs_of_two_datasets_and_no_runs_are_refused(tiny_run: Run, tmp_path: Path) -> None:
@@ -100,4 +102,4 @@ def test_a_run_of_data_without_factors_is_explored(
     run = explored.explored(runs["vae"].trained, bare, "bare")
     assert run.factors is None
     assert [d.factor for d in run.dimensions] == [None] * 4
-    assert run.first == int(np.argmax([d.kl for d in run.dimensions]))
+    assert len(run.ranked) == 4

@@ -81,11 +81,11 @@ class Explored(NamedTuple):
         return self.trained.config.method.categories
 
     @property
-    def first(self) -> int:
-        """The dimension to show first: the one of most nats, or that holds most of a factor."""
+    def ranked(self) -> list[int]:
+        """The dimensions by their nats, or by what they hold of a factor, the most first."""
         kl = [d.kl for d in self.dimensions if d.kl is not None]
         told = np.array(kl) if kl else self.informations.max(axis=1, initial=0.0)
-        return int(told.argmax())
+        return np.argsort(-told, kind="stable").tolist()
 
     @torch.no_grad()
     def decode(

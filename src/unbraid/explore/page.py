@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import threading
@@ -212,12 +213,10 @@ def serve(runs: Sequence[Explored], *, host: str, port: int | None, browser: boo
         ) from error
     open_to = "" if host in LOCAL else ", open to every machine that reaches this one"
     print(f"explore at {page.blocks.local_url}{open_to}; Ctrl-C closes it", flush=True)
-    try:
+    # The server's threads end with the process; closing it would wait for every open page.
+    with contextlib.suppress(KeyboardInterrupt):
         threading.Event().wait()
-    except KeyboardInterrupt:
-        print("closed")
-    finally:
-        page.blocks.close(verbose=False)
+    print("closed")
 
 
 def _answering(fn: Callable[..., list[Any]]) -> Callable[..., Any]:

@@ -30,7 +30,7 @@ def scatter(run: Explored, dimension: int) -> Markup:
     for f, name in enumerate(run.table.factors.names):
         told, most = run.informations[dimension, f], run.entropies[f]
         share = told / most if most > 0 else 0.0
-        text = Markup("<b>{}</b> I = {:.2f} nats, {:.0f} % of H").format(name, told, 100 * share)
+        text = Markup("<b>{}</b> {:.2f} nats, {:.0f} % of H").format(name, told, 100 * share)
         chart = _chart(run, dimension, run.factors[:shown, f], rng)
         charts.append(Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(chart, text))
     return Markup('<div class="scatter">{}</div>{}').format(Markup("").join(charts), _key(run))

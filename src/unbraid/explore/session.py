@@ -82,8 +82,9 @@ class Session:
             tracks = f" · {run.category_tracks}" if run.category_tracks else ""
             down = [(f"d{tracks}", CATEGORIES), *down]
         down += [(d.name, i) for i, d in enumerate(run.dimensions)]
-        first = {"choices": dimensions, "value": run.first}
-        return [first, {"choices": down, "value": CATEGORIES if run.discrete else NOTHING}]
+        first, *others = run.ranked
+        second = CATEGORIES if run.discrete else others[0] if others else NOTHING
+        return [{"choices": dimensions, "value": first}, {"choices": down, "value": second}]
 
     def move(self, *values: Any) -> Answer:
         """One side's picture, of the code that its sliders and buttons say."""
