@@ -159,11 +159,10 @@ def explore(flags: argparse.Namespace) -> None:
 
     _use_threads(flags.threads)
     explored.data_of(flags.runs)
-    # Before the runs are encoded, so that its absence is told at once.
+    # Imported only now: a path that is no run is told sooner.
     from unbraid.explore import page
 
-    runs = explored.open_runs(flags.runs)
-    page.serve(runs, host=flags.host, port=flags.port, browser=flags.open)
+    page.serve(flags.runs, host=flags.host, port=flags.port, browser=flags.open)
 
 
 def study_run(flags: argparse.Namespace) -> None:

@@ -252,8 +252,7 @@ def test_no_file_can_be_had_from_the_server(server: Server) -> None:
         status, text = ask(
             server, "POST", "/gradio_api/run/predict", body, Content_Type="application/json"
         )
-        assert status == 500
-        assert "secret" not in text.replace(str(secret), "")
+        assert (status, text) == (403, "")
     assert readme.exists()
     secret.unlink()
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
@@ -12,15 +14,16 @@ from typing import Any
 
 from unbraid.errors import UserError
 from unbraid.explore import shown
-from unbraid.explore.explored import Explored
+from unbraid.explore.explored import Explored, open_runs
 from unbraid.explore.gate import LOCAL, Gate
 from unbraid.explore.session import Session
 from unbraid.explore.upload import MOST_BYTES
 
 # Read when Gradio is imported: it would count its users and ask for its updates, and put what is
 # uploaded where every user of this machine can read it.
-UPLOADS = tempfile.TemporaryDirectory(prefix="unbraid-explore-")
-os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": UPLOADS.name}
+UPLOADS = tempfile.mkdtemp(prefix="unbraid-explore-")
+atexit.register(shutil.rmtree, UPLOADS, ignore_errors=True)
+os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": UPLOADS}
 try:
     import gradio as gr
     from gradio.themes import Base
@@ -180,11 +183,11 @@ class Page:
             ).then(None, self.saved, self.saved, js=SAVE)
 
 
-def serve(runs: Sequence[Explored], *, host: str, port: int | None, browser: bool) -> None:
-    """Serve the page until Ctrl-C; UserError if the port cannot be had."""
+def serve(paths: Sequence[Path], *, host: str, port: int | None, browser: bool) -> None:
+    """Serve a page on runs until Ctrl-C; UserError as `open_runs`, or if the port cannot be had."""
     if port is not None and not 1 <= port <= 65535:
         raise UserError(f"port={port}: a port is 1 to 65535; give --port in there, or leave it out")
-    page = Page(runs)
+    page = Page(open_runs(paths))
     try:
         page.blocks.launch(
             server_name=host,
@@ -193,9 +196,9 @@ def serve(runs: Sequence[Explored], *, host: str, port: int | None, browser: boo
             share=False,
             quiet=True,
             # The gate keeps files in; this keeps Gradio from being told of more by the environment.
-            allowed_paths=[UPLOADS.name],
+            allowed_paths=[UPLOADS],
             max_file_size=MOST_BYTES,
-            app_kwargs={"middleware": [Middleware(Gate, host=host)]},
+            app_kwargs={"middleware": [Middleware(Gate, host=host, uploads=UPLOADS)]},
             enable_monitoring=False,
             ssr_mode=False,
             mcp_server=False,
