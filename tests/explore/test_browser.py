@@ -154,6 +154,11 @@ def test_buttons_choices_and_runs(page: Any) -> None:
     page.locator("ul[role=listbox] li").first.click()
     page.wait_for_selector("#z4-1", state="hidden")
     assert page.locator("#d-1").is_visible()
+    # Its sliders go further than the codebook's that they were.
+    before, slider = picture(page, "decoded-1"), page.locator("#z1-1 input[type=range]")
+    assert float(slider.get_attribute("max")) >= 3
+    slider.fill(slider.get_attribute("max"))
+    changed(page, "decoded-1", before)
 
 
 def test_a_start_by_factors_and_at_random(page: Any) -> None:

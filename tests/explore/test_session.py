@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import io
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from PIL import Image
 
 from unbraid.data.images import ImageTable
 from unbraid.errors import UserError
-from unbraid.explore import shown
+from unbraid.explore import pictures, shown
 from unbraid.explore.explored import Explored
 from unbraid.explore.grid import (
     CATEGORIES,
@@ -73,6 +74,19 @@ def test_a_move_decodes_what_the_sliders_say(kind: str, runs: dict[str, Explored
     (moved,) = session.move(number, category, *z)
     wanted = run.decode(np.array([z]), np.array([category or 0]))[0]
     assert (pixels(moved)[0] == as_bytes(wanted)).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_move_is_answered_in_far_less_than_50_ms(kind: str, runs: dict[str, Explored]) -> None:
+    """Of one core's time, so that a busy machine does not fail it."""
+    session = Session([runs[kind]])
+    values = values_of(session, 0, session.first_image()[1])
+    spent = []
+    for _ in range(20):
+        start = time.thread_time()
+        session.move(*values)
+        spent.append(time.thread_time() - start)
+    assert sorted(spent)[10] < 0.02
 
 
 def test_a_category_is_another_picture(runs: dict[str, Explored]) -> None:
@@ -190,8 +204,17 @@ def test_what_is_shown_is_saved_as_png_and_gif(runs: dict[str, Explored]) -> Non
     uri, _ = session.png(image, across, CATEGORIES, *values)
     sheet = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))).convert("L"))
     start = as_bytes(image).repeat(4, axis=0).repeat(4, axis=1)
-    assert any((sheet[y : y + 256, :256] == start).all() for y in range(100))
+    assert any((sheet[y : y + 256, 12:268] == start).all() for y in range(100))
     assert grey.std() > 5
+
+
+def test_a_picture_in_colour_is_enlarged_pixel_by_pixel() -> None:
+    image = np.random.default_rng(0).uniform(size=(3, 4, 5)).astype(np.float32)
+    drawn = np.asarray(Image.open(io.BytesIO(pictures.png(image, 3))))
+    assert drawn.shape == (12, 15, 3)
+    wanted = np.round(255 * image).astype(np.uint8).transpose(1, 2, 0)
+    for place in range(9):
+        assert (drawn[place // 3 :: 3, place % 3 :: 3] == wanted).all()
 
 
 def test_a_picture_that_was_sent_is_a_start_and_is_removed(

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import base64
+import functools
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
+import matplotlib
 import numpy as np
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from unbraid.explore.grid import Grid
 
-PAPER, INK, GAP = 255, 30, 4
+PAPER, INK, GAP, EDGE = 255, 30, 4, 12
 FRAME_MS = 120
+# About how many pixels of what is saved a picture of a grid and of an animation is wide.
+TILE, FRAME = 128, 192
 
 
 def png(image: Float[np.ndarray, "c h w"], scale: int = 1) -> bytes:
@@ -36,16 +41,18 @@ class Panel(NamedTuple):
     grid: Grid
 
 
-def sheet(panels: Sequence[Panel], scale: int = 2) -> bytes:
+def sheet(panels: Sequence[Panel]) -> bytes:
     """A PNG of all panels, one below the other: start and decoded picture, then the grid."""
-    return _saved([_stacked([_sheet(panel, scale) for panel in panels])], "PNG")
+    scale = max(1, TILE // panels[0].start.shape[1])
+    return _saved([_framed([_sheet(panel, scale) for panel in panels])], "PNG")
 
 
-def animation(panels: Sequence[Panel], scale: int = 3) -> bytes:
+def animation(panels: Sequence[Panel]) -> bytes:
     """A GIF of all grids: every row at once, the dimension across moving to and fro."""
+    scale = max(1, FRAME // panels[0].start.shape[1])
     columns = min(len(panel.grid.values) for panel in panels)
     order = [*range(columns), *range(columns - 2, 0, -1)]
-    return _saved([_stacked([_frame(panel, c, scale) for panel in panels]) for c in order], "GIF")
+    return _saved([_framed([_frame(panel, c, scale) for panel in panels]) for c in order], "GIF")
 
 
 def _sheet(panel: Panel, scale: int) -> Image.Image:
@@ -62,7 +69,9 @@ def _sheet(panel: Panel, scale: int) -> Image.Image:
 def _frame(panel: Panel, column: int, scale: int) -> Image.Image:
     tiles = [_picture(row[column], scale) for row in panel.grid.images]
     value = f"{panel.grid.title.split(' · ')[0]} = {panel.grid.values[column]:+.1f}"
-    return _stacked([_label(panel.title), _label(value), _beside(tiles, panel.grid.rows)])
+    return _stacked(
+        [_label(panel.title, bold=True), _label(value), _beside(tiles, panel.grid.rows)]
+    )
 
 
 def _picture(image: Float[np.ndarray, "c h w"], scale: int) -> Image.Image:
@@ -76,11 +85,19 @@ def _bytes(image: Float[np.ndarray, "c h w"]) -> UInt8[np.ndarray, "h w c"]:
 
 
 def _label(text: str, width: int | None = None, *, bold: bool = False) -> Image.Image:
-    font = ImageFont.load_default(15 if bold else 13)
+    font = _font("DejaVuSans-Bold" if bold else "DejaVuSans")
     left, _, right, _ = font.getbbox(text or " ")
     label = Image.new("RGB", (width or int(right - left) + 2 * GAP, 22), (PAPER,) * 3)
     ImageDraw.Draw(label).text((GAP, 3), text, fill=(INK,) * 3, font=font)
     return label
+
+
+@functools.cache
+def _font(name: str) -> ImageFont.FreeTypeFont:
+    """Matplotlib's, as in all other figures; Pillow's own has no Greek."""
+    return ImageFont.truetype(
+        Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf", 13
+    )
 
 
 def _beside(pictures: Sequence[Image.Image], names: Sequence[str] = ()) -> Image.Image:
@@ -107,6 +124,10 @@ def _stacked(pictures: Sequence[Image.Image]) -> Image.Image:
         column.paste(picture, (0, y))
         y += picture.height + GAP
     return column
+
+
+def _framed(pictures: Sequence[Image.Image]) -> Image.Image:
+    return ImageOps.expand(_stacked(pictures), EDGE, (PAPER,) * 3)
 
 
 def _saved(frames: list[Image.Image], kind: str) -> bytes:
