@@ -1,11 +1,11 @@
 """What a run made ready says of its dimensions, at derived values; its codes and pictures."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tomli_w
+from tests.explore.conftest import labelled
 
 from unbraid.data.images import ImageTable
 from unbraid.engine import Run
@@ -95,11 +95,19 @@ def test_a_name_is_as_much_of_a_path_as_tells_it_apart() -> None:
 
 
 def test_a_run_of_data_without_factors_is_explored(
-    runs: dict[str, Explored], table: ImageTable, monkeypatch: pytest.MonkeyPatch
+    runs: dict[str, Explored], table: ImageTable
 ) -> None:
-    bare = dataclasses.replace(table, bits=np.array(table.bits[:40]))
-    object.__setattr__(bare, "factors", None)
-    run = explored.explored(runs["vae"].trained, bare, "bare")
+    bare = labelled(table, (), np.zeros((40, 0), np.int64))
+    run = explored.explored(runs["cascade-vae"].trained, bare, "bare")
     assert run.factors is None
-    assert [d.factor for d in run.dimensions] == [None] * 4
-    assert len(run.ranked) == 4
+    assert run.category_tracks is None
+    assert [d.factor for d in run.dimensions] == [None] * 3
+    assert len(run.ranked) == 3
+
+
+def test_labels_may_be_any_numbers(runs: dict[str, Explored], table: ImageTable) -> None:
+    """Two values far apart, half each: H = ln 2."""
+    values = np.array([[-7], [1_000_000_000_000]] * 20)
+    run = explored.explored(runs["vae"].trained, labelled(table, ("a",), values), "few")
+    np.testing.assert_allclose(run.entropies, [np.log(2)])
+    assert (run.informations <= np.log(2) + 1e-9).all()

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tests.explore.conftest import labelled
 
 from unbraid.data.images import ImageTable
 from unbraid.errors import UserError
@@ -237,16 +238,37 @@ def test_a_picture_that_was_sent_is_a_start_and_is_removed(
     assert session.from_upload(None, 0, 1) == [None] * (3 + 2 * session.width)
 
 
-def test_data_without_factors_is_chosen_by_number(
-    runs: dict[str, Explored], table: ImageTable
-) -> None:
-    bare = dataclasses.replace(table, bits=np.array(table.bits[:40]))
-    object.__setattr__(bare, "factors", None)
+def test_what_is_no_grid_is_chosen_by_number(runs: dict[str, Explored], table: ImageTable) -> None:
+    bare = labelled(table, (), np.zeros((40, 0), np.int64))
     session = Session([runs["vae"]._replace(table=bare, factors=None)])
     assert session.settings() == [("item", 40)]
-    assert (session.from_settings(0, 7)[0] == table.images(np.array([7]))[0]).all()
+    image, _, said, *_ = session.from_settings(0, 7)
+    assert (image == bare.images(np.array([7]))[0]).all()
+    assert "item 7 of dsprites<" in said
     assert session.at_random(0)[0] in range(40)
     assert "no factors to compare with" in session.scatters(0, 0)[0]
+    values = np.stack([np.arange(40) % 5 - 2, np.arange(40)], axis=1)
+    some = labelled(table, ("digit", "writer"), values)
+    assert (
+        "item 7 of dsprites: digit 0, writer 7<"
+        in Session([runs["vae"]._replace(table=some)]).from_settings(0, 7)[2]
+    )
+
+
+def test_of_many_factors_those_are_shown_that_a_dimension_holds(
+    runs: dict[str, Explored], table: ImageTable
+) -> None:
+    names = tuple(f"f{i}" for i in range(20))
+    values = np.random.default_rng(0).integers(0, 2, size=(300, 20))
+    told = np.linspace(0, 0.5, 20) * np.ones((4, 1))
+    run = runs["vae"]._replace(
+        table=labelled(table, names, values),
+        factors=values,
+        informations=told,
+        entropies=np.full(20, np.log(2)),
+    )
+    (piece,) = Session([run]).scatters(0, 0)
+    assert re.findall(r"<b>(f\d+)</b>", piece) == [f"f{i}" for i in range(12, 20)]
 
 
 def test_names_are_escaped(runs: dict[str, Explored]) -> None:

@@ -141,7 +141,7 @@ def explored(trained: Trained, table: ImageTable, name: str, seed: int = 0) -> E
         categories = encode(trained, table, index=index[:CATEGORISED]).category
     factors = factors_of(table, index)
     classes = np.stack([discretise(column, BINS) for column in codes.mean.T], axis=1)
-    names = table.factors.names if factors is not None else ()
+    names = table.factors.names
     told, entropies = told_of(classes, factors)
     by_category = told_of(categories[:, None], factors)[0] if categories is not None else None
     return Explored(
@@ -160,7 +160,7 @@ def explored(trained: Trained, table: ImageTable, name: str, seed: int = 0) -> E
 
 def factors_of(table: ImageTable, index: Int[np.ndarray, " n"]) -> Int[np.ndarray, "n f"] | None:
     """The factor values of items; None of a dataset that has none."""
-    return table.factors.factors_of(index) if table.factors is not None else None
+    return table.factors.factors_of(index) if table.factors.names else None
 
 
 def told_of(
@@ -171,7 +171,8 @@ def told_of(
         return np.zeros((classes.shape[1], 0)), np.zeros(0)
     told = np.empty((classes.shape[1], factors.shape[1]))
     entropies = np.empty(factors.shape[1])
-    for f, values in enumerate(factors[: len(classes)].T):
+    for f, column in enumerate(factors[: len(classes)].T):
+        values = np.unique(column, return_inverse=True)[1]
         entropies[f] = entropy(np.bincount(values))
         for d, labels in enumerate(classes.T):
             joint = np.zeros((labels.max() + 1, values.max() + 1))

@@ -13,25 +13,27 @@ from unbraid.explore.grid import category_names
 from unbraid.report.charts import Number, Scale
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 260, 200, 30, 6, 8, 22
+MOST_CHARTS = 8
 HUES = (210, 25, 140, 320, 50, 265, 180, 0, 95, 235)
 
 
 def scatter(run: Explored, dimension: int) -> Markup:
     """One chart a factor: each image's posterior mean at its factor value, coloured by category.
 
-    Each says I(z; factor) of the sample, in nats and of the factor's entropy. A dataset without
-    factors has none to show, and that is said.
+    Of more than 8 factors, those that the dimension holds most of. Each says I(z; factor) of the
+    sample, in nats and of the factor's entropy. A dataset without factors has none to show, and
+    that is said.
     """
     if run.factors is None:
         return Markup('<p class="soft">This dataset has no factors to compare with.</p>')
     rng = np.random.default_rng(0)
-    shown = CATEGORISED if run.categories is None else len(run.categories)
+    images = CATEGORISED if run.categories is None else len(run.categories)
+    shares = run.informations[dimension] / np.maximum(run.entropies, 1e-12)
     charts = []
-    for f, name in enumerate(run.table.factors.names):
-        told, most = run.informations[dimension, f], run.entropies[f]
-        share = told / most if most > 0 else 0.0
-        text = Markup("<b>{}</b> {:.2f} nats, {:.0f} % of H").format(name, told, 100 * share)
-        chart = _chart(run, dimension, run.factors[:shown, f], rng)
+    for f in sorted(np.argsort(-shares, kind="stable")[:MOST_CHARTS].tolist()):
+        words = run.table.factors.names[f], run.informations[dimension, f], 100 * shares[f]
+        text = Markup("<b>{}</b> {:.2f} nats, {:.0f} % of H").format(*words)
+        chart = _chart(run, dimension, run.factors[:images, f], rng)
         charts.append(Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(chart, text))
     return Markup('<div class="scatter">{}</div>{}').format(Markup("").join(charts), _key(run))
 
@@ -41,7 +43,8 @@ def _chart(
 ) -> Markup:
     """One factor: a point an image, moved a little sideways so that none hides another."""
     mean = run.codes.mean[: len(values), dimension]
-    most = int(values.max())
+    names, places = np.unique(values, return_inverse=True)
+    most = len(names) - 1
     shown = run.dimensions[dimension]
     x = Scale(-0.5, most + 0.5, LEFT, WIDTH - RIGHT)
     y = Scale(shown.low, shown.high, HEIGHT - BOTTOM, TOP)
@@ -54,8 +57,8 @@ def _chart(
         )
         parts.append(_text(LEFT - 5, y(tick) + 4, f"{tick:g}", "end"))
     for tick in sorted({0, most // 2, most}):
-        parts.append(_text(x(tick), HEIGHT - 6, str(tick), "middle"))
-    jittered = values + rng.uniform(-0.3, 0.3, len(values))
+        parts.append(_text(x(tick), HEIGHT - 6, str(names[tick]), "middle"))
+    jittered = places + rng.uniform(-0.3, 0.3, len(values))
     groups = [np.ones(len(values), bool)]
     if run.categories is not None:
         groups = [run.categories == k for k in range(run.discrete)]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from unbraid.data.factors import FactorSpace
 from unbraid.errors import UserError
 from unbraid.explore import pictures, shown
 from unbraid.explore.explored import Explored, Point
@@ -54,15 +55,17 @@ class Session:
         return 2 + self.most
 
     def first_image(self) -> tuple[list[int], Float[np.ndarray, "c h w"]]:
-        """Settings of the start, and its image: the middle of every factor, or the first item."""
-        space = self.table.factors
-        values = [0] if space is None else [size // 2 for size in space.sizes]
+        """Settings of the start, and its image: the middle of every factor, or of all items."""
+        values = [size // 2 for _, size in self.settings()]
         return values, self._image(values)
 
     def settings(self) -> list[tuple[str, int]]:
-        """Name and number of values of what an image is chosen by: the factors, or its number."""
+        """Name and number of values of what an image is chosen by: the factors, or its number.
+
+        Only a full grid has an image for whatever the factors are set to.
+        """
         space = self.table.factors
-        if space is None:
+        if not isinstance(space, FactorSpace):
             return [("item", len(self.table))]
         return list(zip(space.names, space.sizes, strict=True))
 
@@ -95,7 +98,12 @@ class Session:
         """A start from an image of the dataset: first the sides' runs, then its settings."""
         numbers, settings = values[: self.sides], values[self.sides :]
         item = self._item(settings)
-        return self._start(self._image(settings), f"item {item:,} of {self.table.name}", numbers)
+        said = f"item {item:,} of {self.table.name}"
+        space = self.table.factors
+        if space.names and not isinstance(space, FactorSpace):
+            pairs = zip(space.names, space.factors_of(np.array([item]))[0], strict=True)
+            said += ": " + ", ".join(f"{name} {value}" for name, value in pairs)
+        return self._start(self._image(settings), said, numbers)
 
     def at_random(self, *numbers: int) -> Answer:
         """Settings of an image drawn at random, and a start from it."""
@@ -183,7 +191,7 @@ class Session:
         return [value for number in numbers for value in (number, 0, *[0.0] * self.most)]
 
     def _item(self, settings: Sequence[Any]) -> int:
-        if self.table.factors is None:
+        if not isinstance(self.table.factors, FactorSpace):
             return int(settings[0])
         return int(self.table.factors.index_of(np.array([settings], np.int64))[0])
 
