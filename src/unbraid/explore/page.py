@@ -132,55 +132,42 @@ class Page:
         self.saved = [gr.Textbox(visible=False), gr.Textbox(visible=False)]
 
     def _wire(self) -> None:
+        """What each part calls when it is moved."""
         session, runs = self.session, [side.run for side in self.sides]
         codes = [part for side in self.sides for part in side.inputs]
-        changed = [self.image, self.original, self.status]
-        changed += [part for side in self.sides for part in side.outputs]
-        grids = {
-            "fn": _answering(session.grids),
-            "inputs": [self.across, self.down, *codes],
-            "outputs": self.grids,
-            **LIVE,
-        }
-        scatters = {
-            "fn": _answering(session.scatters),
-            "inputs": [self.across, *runs],
-            "outputs": self.scatters,
-            **LIVE,
-        }
+        chosen = [self.across, self.down, *codes]
+        grids = _call(session.grids, chosen, self.grids)
+        scatters = _call(session.scatters, [self.across, *runs], self.scatters)
         for side in self.sides:
             for part in [side.category, *side.sliders]:
-                part.input(_answering(session.move), side.inputs, side.picture, **LIVE)
+                part.input(**_call(session.move, side.inputs, [side.picture]))
             for part in side.sliders:
                 part.release(**grids)
             side.category.input(**grids)
-        for part in self.settings:
-            part.input(
-                _answering(session.from_settings), [*runs, *self.settings], changed, **LIVE
-            ).then(**grids)
-        self.random.click(
-            _answering(session.at_random), runs, [*self.settings, *changed], **LIVE
-        ).then(**grids)
-        self.upload.upload(
-            _answering(session.from_upload), [self.upload, *runs], changed, **LIVE
-        ).then(**grids)
+            new = side.run.input(**_call(session.side, [side.run, self.image], side.outputs))
+            if side is self.sides[0]:
+                new = new.then(**_call(session.choices, [side.run], [self.across, self.down]))
+            new.then(**grids).then(**scatters)
         for part in (self.across, self.down):
             part.input(**grids)
         self.across.input(**scatters)
-        for number, side in enumerate(self.sides):
-            chosen = side.run.input(
-                _answering(session.side), [side.run, self.image], side.outputs, **LIVE
-            )
-            if number == 0:
-                chosen = chosen.then(
-                    _answering(session.choices), side.run, [self.across, self.down], **LIVE
-                )
-            chosen.then(**grids).then(**scatters)
+        self._wire_start(runs, grids)
         for button, draw in ((self.png, session.png), (self.gif, session.gif)):
-            shown_now = [self.image, self.across, self.down, *codes]
-            button.click(
-                _answering(draw), shown_now, self.saved, **{**LIVE, "show_progress": "minimal"}
-            ).then(None, self.saved, self.saved, js=SAVE)
+            drawn = button.click(**_call(draw, [self.image, *chosen], self.saved))
+            drawn.then(None, self.saved, self.saved, js=SAVE)
+
+    def _wire_start(self, runs: list[Any], grids: dict[str, Any]) -> None:
+        """What a new start calls: every side follows, then the grids."""
+        session = self.session
+        changed = [self.image, self.original, self.status]
+        changed += [part for side in self.sides for part in side.outputs]
+        for part in self.settings:
+            given = [*runs, *self.settings]
+            part.input(**_call(session.from_settings, given, changed)).then(**grids)
+        by_chance = _call(session.at_random, runs, [*self.settings, *changed])
+        self.random.click(**by_chance).then(**grids)
+        sent = _call(session.from_upload, [self.upload, *runs], changed)
+        self.upload.upload(**sent).then(**grids)
 
 
 def serve(paths: Sequence[Path], *, host: str, port: int | None, browser: bool) -> None:
@@ -222,8 +209,8 @@ def serve(paths: Sequence[Path], *, host: str, port: int | None, browser: bool) 
     print("closed")
 
 
-def _answering(fn: Callable[..., list[Any]]) -> Callable[..., Any]:
-    """A session's answer as Gradio takes it."""
+def _call(fn: Callable[..., list[Any]], inputs: list[Any], outputs: list[Any]) -> dict[str, Any]:
+    """An event that asks the session, its answer as Gradio takes it."""
 
     def answer(*values: Any) -> Any:
         parts = [
@@ -232,7 +219,7 @@ def _answering(fn: Callable[..., list[Any]]) -> Callable[..., Any]:
         ]
         return parts[0] if len(parts) == 1 else parts
 
-    return answer
+    return {"fn": answer, "inputs": inputs, "outputs": outputs, **LIVE}
 
 
 def _html(value: str = "", elem_id: str | None = None) -> gr.HTML:
