@@ -25,7 +25,7 @@ def test_every_command_shown_is_one() -> None:
 
     readme = (ROOT / "README.md").read_text()
     pages = [readme, *[page.read_text() for page in (ROOT / "docs").glob("*.md")]]
-    commands = "data|train|evaluate|traverse|information|compare|metrics|study|report"
+    commands = "data|train|evaluate|traverse|information|compare|explore|metrics|study|report"
     shown = re.findall(rf"^unbraid ((?:{commands}).*?)(?:\s+#.*)?$", "\n".join(pages), re.M)
     assert len(shown) >= 6
     for line in shown:

@@ -1,4 +1,4 @@
-"""The command `unbraid`: the flags of every command; those of studies are in cli_studies.py."""
+"""The command `unbraid`: the flags of every command; others in cli_explore.py, cli_studies.py."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unbraid import __version__, commands
+from unbraid.cli_explore import add_explore
 from unbraid.cli_studies import add_report, add_study
 from unbraid.errors import UserError
 from unbraid.methods import METHODS, Method
@@ -53,6 +54,7 @@ def _parser() -> Parser:
     _add_traverse(group)
     _add_information(group)
     _add_compare(group)
+    add_explore(group)
     add_study(group)
     add_report(group)
     return parser

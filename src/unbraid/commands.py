@@ -153,6 +153,18 @@ def compare(flags: argparse.Namespace) -> None:
     print(f"written to {out}")
 
 
+def explore(flags: argparse.Namespace) -> None:
+    """Serve the page on which runs are moved."""
+    from unbraid.explore import explored
+
+    _use_threads(flags.threads)
+    explored.data_of(flags.runs)
+    # Imported only now: a path that is no run is told sooner.
+    from unbraid.explore import page
+
+    page.serve(flags.runs, host=flags.host, port=flags.port, browser=flags.open)
+
+
 def study_run(flags: argparse.Namespace) -> None:
     """Run what is missing of a study."""
     from unbraid.studies import executors, run, store
