@@ -33,6 +33,7 @@ ORDER += [
     "commands",
     "parser",
     "cli_studies",
+    "cli_data",
     "cli",
     "__main__",
 ]
