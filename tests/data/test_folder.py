@@ -3,6 +3,7 @@
 import os
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def save(file: Path, pixels: np.ndarray, **how: object) -> np.ndarray:
+def save(file: Path, pixels: np.ndarray, **how: Any) -> np.ndarray:
     file.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(file, **how)
     return pixels

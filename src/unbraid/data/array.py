@@ -79,7 +79,8 @@ def _make(own: Own, listing: str) -> None:
             yield np.ascontiguousarray(_bytes(own, pixels).transpose(0, 3, 1, 2))
 
     facts: dict[str, Any] = {"source": own.name, "listing": listing}
-    stored.save(own.stored, blocks(), facts, depth=scale, labels=labels and (lambda: labels))
+    given = FactorTable.none(shape[0]) if labels is None else labels
+    stored.save(own.stored, blocks(), facts, depth=scale, labels=lambda: given)
 
 
 def _require_images(own: Own, shape: tuple[int, ...], dtype: np.dtype) -> None:

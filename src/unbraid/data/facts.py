@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,8 +75,9 @@ class Facts:
                 files = obtain(self.name, self.files, local)
                 reading = self.read(self, files)
                 about = {"source": self.name, "licence": self.licence, "homepage": self.homepage}
-                with contextlib.closing(self._checked(reading.blocks)) as blocks:
-                    stored.save(self.stored, blocks, about, labels=reading.labels)
+                stored.save(
+                    self.stored, self._checked(reading.blocks), about, labels=reading.labels
+                )
         return self.report()
 
     def report(self) -> str:

@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped
@@ -76,7 +76,7 @@ def blocks(archive: Path, name: str, what: str) -> Iterator[Shaped[np.ndarray, "
             ) from error
 
 
-def _header(file: io.BufferedIOBase) -> Header:
+def _header(file: io.BufferedIOBase | IO[bytes]) -> Header:
     version = np.lib.format.read_magic(file)
     if version == (1, 0):
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
