@@ -70,8 +70,12 @@ CELEBA = Facts(
             1_443_490_838,
             "sha256:46fb89443c578308acf364d7d379fe1b9efb793042c0af734b6112e4fd3a8c74",
         ),
-        # Its address at Google Drive is not among the facts that were found.
-        Remote(ATTRIBUTES, (), 26_721_026, "md5:75e246fa4810816ffd6ee81facbd244c"),
+        Remote(
+            ATTRIBUTES,
+            (f"{DRIVE}0B7EVK8r0v71pblRyaVFSWGxPY0U",),
+            26_721_026,
+            "md5:75e246fa4810816ffd6ee81facbd244c",
+        ),
     ),
     images=202_599,
     shape=(3, 64, 64),
