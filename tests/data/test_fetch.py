@@ -22,6 +22,7 @@ class Server(http.server.ThreadingHTTPServer):
     ranges: list[str | None]
     cuts: list[int]  # after how many bytes the next answers break off
     tag: str
+    kind: str
     status: int
     data: bytes
 
@@ -47,6 +48,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = self.server.data[start:]
         self.send_response(206 if asked else 200)
         self.send_header("ETag", self.server.tag)
+        self.send_header("Content-Type", self.server.kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         cut = self.server.cuts.pop(0) if self.server.cuts else len(body)
@@ -61,6 +63,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setattr(fetch, "PAUSE", 0.0)
     one = Server(("127.0.0.1", 0), Handler)
     one.ranges, one.cuts, one.tag, one.status, one.data = [], [], '"1"', 200, DATA
+    one.kind = "application/octet-stream"
     thread = threading.Thread(target=one.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield one
@@ -120,9 +123,13 @@ def test_another_file_is_not_kept(server: Server, tmp_path: Path) -> None:
     server.data = DATA[:-1] + b"?"
     with pytest.raises(UserError, match="not the official file, by its digest"):
         download(remote(server), tmp_path)
-    server.data = b"<html>too many people have looked at this file</html>"
-    with pytest.raises(UserError, match="53 bytes, not 256,000"):
+    server.data = b"too many people have looked at this file"
+    with pytest.raises(UserError, match="40 bytes, not 256,000"):
         download(remote(server), tmp_path)
+    # Where neither size nor digest is known, a page is still no file.
+    server.kind = "text/html; charset=utf-8"
+    with pytest.raises(UserError, match="a page where the file should be"):
+        download(remote(server, digest="", size=0), tmp_path)
     assert not (tmp_path / "file.bin").exists()
 
 

@@ -99,17 +99,27 @@ def test_broken_files_are_listed_and_skipped(tmp_path: Path, cached: Path) -> No
     cut.write_bytes(cut.read_bytes()[:-2_000])
     (pictures / "fake.jpg").write_text("<svg onload=alert(1)>")
     (pictures / "empty.png").write_bytes(b"")
+    # What would start a program is no picture, whatever its name says.
+    (pictures / "eps.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    (pictures / "page.eps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    (pictures / "lost.png").symlink_to(pictures / "nowhere.png")
     (pictures / "notes.txt").write_text("not a picture")
     (pictures / ".hidden.png").write_text("nor this")
     table = unbraid.load(f"folder:{pictures}")
     assert len(table) == 1
     assert np.array_equal(np.round(table.images(np.array([0]))[0, 0] * 255), good)
     told = report(table.name) or ""
-    assert "3 broken files skipped" in told
+    assert "broken files skipped: 5, listed in" in told
     assert "fake.jpg: not a picture that Pillow knows" in told
-    assert "1 files that are no images left out" in told
+    assert "files that are no images left out: 2" in told
     listed = next(cached.glob("*.skipped.tsv")).read_text().splitlines()
-    assert [line.split("\t")[0] for line in listed] == ["cut.png", "empty.png", "fake.jpg"]
+    assert [line.split("\t")[0] for line in listed] == [
+        "cut.png",
+        "empty.png",
+        "eps.png",
+        "fake.jpg",
+        "lost.png",
+    ]
 
 
 def test_nothing_is_decoded_twice_and_a_change_is_seen(

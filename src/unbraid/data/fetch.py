@@ -129,6 +129,8 @@ class Continued:
                 raise OSError(f"HTTP {answer.status_code}")
             if answer.status_code not in (200, 206):
                 raise _RefusedError(f"HTTP {answer.status_code}")
+            if answer.headers.get("Content-Type", "").startswith("text/html"):
+                raise _RefusedError("a page where the file should be")
             have = have if answer.status_code == 206 else 0
             total = have + int(answer.headers.get("Content-Length", 0))
             if self.remote.size and total > have and total != self.remote.size:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -12,14 +13,13 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 from tqdm import tqdm
 
 from unbraid.data import cache, stored
 from unbraid.data.factors import FactorTable
 from unbraid.data.images import ImageTable
 from unbraid.data.own import LARGEST, SMALLEST, USUAL, Own
-from unbraid.data.pictures import Header, UnreadableError, decode, header
+from unbraid.data.pictures import Header, UnreadableError, decode, endings, header
 from unbraid.errors import UserError
 from unbraid.files import written_atomically
 
@@ -63,10 +63,10 @@ def report(own: Own) -> str:
         f"labels: {_told(facts)}",
     ]
     if skipped:
-        lines.append(f"{len(skipped):,} broken files skipped, listed in {_skipped_file(own)}:")
+        lines.append(f"broken files skipped: {len(skipped):,}, listed in {_skipped_file(own)}:")
         lines += [f"  {name}: {why}" for name, why in skipped[:10]]
     if facts["others"]:
-        lines.append(f"{facts['others']:,} files that are no images left out")
+        lines.append(f"files that are no images left out: {facts['others']:,}")
     return "\n".join([*lines, f"in {own.stored}"])
 
 
@@ -82,14 +82,11 @@ def _files(own: Own) -> tuple[list[Path], int]:
     """Every picture file in a fixed order, by its ending, and how many other files there are."""
     if not own.path.is_dir():
         raise UserError(f"{own.name}: no such folder; give the path of a folder of images")
-    Image.init()
-    endings = {
-        ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN
-    }
+    known = endings()
     files, others = [], 0
     for folder, _, names in os.walk(own.path):
         for file in (Path(folder) / name for name in names if not name.startswith(".")):
-            if file.suffix.lower() in endings:
+            if file.suffix.lower() in known:
                 files.append(file)
             else:
                 others += 1
@@ -102,8 +99,11 @@ def _listing(own: Own, files: Sequence[Path]) -> str:
     """A digest of names, sizes and times: while it stays, nothing is decoded again."""
     digest = hashlib.sha256(f"{DECODER} {own.size}".encode())
     for file in files:
-        facts = file.stat()
-        line = [file.relative_to(own.path).as_posix(), facts.st_size, facts.st_mtime_ns]
+        line: list[str | int] = [file.relative_to(own.path).as_posix()]
+        # A link to nothing is a broken file like any other.
+        with contextlib.suppress(OSError):
+            facts = file.stat()
+            line += [facts.st_size, facts.st_mtime_ns]
         digest.update(json.dumps(line).encode())
     return digest.hexdigest()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import itertools
 import os
@@ -22,6 +23,10 @@ MOST_PIXELS = 64_000_000
 GREY = {"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"}
 
 
+# Only what Pillow decodes by itself: others start programs (EPS) or are no pictures (HDF5).
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
+
+
 class UnreadableError(Exception):
     """A file that is no picture, or a broken one; its text says why."""
 
@@ -32,6 +37,19 @@ class Header(NamedTuple):
     width: int
     height: int
     grey: bool
+
+
+@functools.cache
+def formats() -> tuple[str, ...]:
+    """Those of the formats that this build of Pillow has."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def endings() -> set[str]:
+    """How names of such files end, dot included, in lower case."""
+    known = set(formats())
+    return {end for end, name in Image.registered_extensions().items() if name in known}
 
 
 def header(file: Path) -> Header:
@@ -95,7 +113,7 @@ def _array(image: Image.Image) -> UInt8[np.ndarray, "c h w"]:
 def _opened(file: Path | io.BytesIO) -> Iterator[Image.Image]:
     """A picture to look at; whatever is raised while this is done, the file is what is wrong."""
     try:
-        with Image.open(file) as image:
+        with Image.open(file, formats=formats()) as image:
             if image.width * image.height > MOST_PIXELS:
                 size = f"{image.width}×{image.height}"
                 raise UnreadableError(f"{size} pixels, more than 64 million")
