@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -33,26 +34,30 @@ def read(facts: Facts, files: Mapping[str, Path]) -> Reading:
 
 def _blocks(facts: Facts, path: Path) -> Blocks:
     assert facts.factors is not None
-    elevations, azimuths, models = facts.factors.sizes
-    c, h, w = facts.shape
-    # 216 MB, as the grid's slowest factors are the fastest in the files.
-    table = np.empty((elevations, azimuths, models, c, h, w), np.uint8)
+    elevations, azimuths, number = facts.factors.sizes
+    models: dict[str, UInt8[np.ndarray, "elevation azimuth c h w"]] = {}
+    listed: list[str] = []
     try:
-        with tarfile.open(path) as archive:
-            members = {m.name.removeprefix("./"): m for m in archive.getmembers()}
-            if f"{FOLDER}list.txt" not in members:
-                raise facts.other(f"no {FOLDER}list.txt in the archive")
-            listed = _read(archive, members[f"{FOLDER}list.txt"]).decode().split()
-            if len(listed) != models:
-                raise facts.other(f"{len(listed)} models in list.txt, not {models}")
-            for number, name in enumerate(tqdm(listed, desc=facts.name, unit="model")):
-                file = FOLDER + Path(name).with_suffix(".mat").name
-                if file not in members:
-                    raise facts.other(f"no {file} in the archive")
-                table[:, :, number] = _model(facts, _read(archive, members[file]))
-    except (OSError, EOFError, tarfile.TarError) as error:
+        # In the archive's order: going back in it would unpack it again from its beginning.
+        with tarfile.open(path) as archive, tqdm(desc=facts.name, unit="model") as bar:
+            for member in archive:
+                name = member.name.removeprefix("./")
+                if name == f"{FOLDER}list.txt":
+                    listed = _read(archive, member).decode().split()
+                elif name.startswith(FOLDER) and name.endswith(".mat"):
+                    models[Path(name).stem] = _model(facts, _read(archive, member))
+                    bar.update()
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
         raise UserError(f"{path}: cut short or damaged ({error}); download it again") from error
-    yield from table.reshape(elevations, azimuths * models, c, h, w)
+    names = [Path(name).stem for name in listed]
+    if len(names) != number or not set(names) <= models.keys():
+        raise facts.other(
+            f"{len(models)} models in {FOLDER}, {len(names)} in its list.txt, not {number}"
+        )
+    # 216 MB in all, as the grid's slowest factors are the fastest in the files.
+    for elevation in range(elevations):
+        views = np.stack([models[name][elevation] for name in names], axis=1)
+        yield views.reshape(azimuths * number, *facts.shape)
 
 
 def _model(facts: Facts, data: bytes) -> UInt8[np.ndarray, "elevation azimuth c h w"]:
