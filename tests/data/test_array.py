@@ -128,3 +128,27 @@ def test_a_file_that_is_no_archive_is_named(tmp_path: Path) -> None:
     archive.write_bytes(data)
     with pytest.raises(UserError, match="cut short or damaged"):
         unbraid.load(name)
+
+
+@pytest.mark.parametrize("damage", ["changed", "cut", "lost"])
+def test_damaged_labels_are_refused(damage: str, tmp_path: Path) -> None:
+    name = saved(tmp_path, images=GREY, factors=LABELS)
+    unbraid.load(name)
+    file = next((tmp_path / "cache").glob("*.labels.npy"))
+    data = bytearray(file.read_bytes())
+    if damage == "changed":
+        data[-1] ^= 1
+        file.write_bytes(data)
+    elif damage == "cut":
+        file.write_bytes(data[:-3])
+    else:
+        file.unlink()
+    with pytest.raises(UserError, match=r"delete .* first") as raised:
+        unbraid.load(name)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_fingerprint_is_of_values_however_they_are_stored(tmp_path: Path) -> None:
+    first = unbraid.load(saved(tmp_path, images=GREY, factors=LABELS.astype(np.int8)))
+    again = unbraid.load(saved(tmp_path, images=GREY, factors=LABELS))
+    assert again.fingerprint == first.fingerprint

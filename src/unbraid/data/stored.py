@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int, UInt8
 
 from unbraid.data import cache
 from unbraid.data.factors import Factors, FactorTable
@@ -86,18 +86,22 @@ def _save_labels(path: Path, labels: FactorTable, facts: dict[str, Any]) -> dict
     np.save(file, values, allow_pickle=False)
     with written_atomically(_labels_file(path)) as target:
         target.write(file.getvalue())
-    sha256 = hashlib.sha256(file.getvalue()).hexdigest()
-    return {"names": list(labels.names), "label": labels.label, "sha256": sha256}
+    return {"names": list(labels.names), "label": labels.label, "sha256": _digest(values)}
 
 
 def _read_labels(path: Path, facts: dict[str, Any]) -> FactorTable:
     if not facts.get("labels"):
         return FactorTable.none(facts["images"])
-    data = _labels_file(path).read_bytes()
-    if hashlib.sha256(data).hexdigest() != facts["labels"]["sha256"]:
+    values = np.load(io.BytesIO(_labels_file(path).read_bytes()), allow_pickle=False)
+    if _digest(values) != facts["labels"]["sha256"]:
         raise ValueError("its labels are not those that were written")
-    values = np.load(io.BytesIO(data), allow_pickle=False)
     return FactorTable(tuple(facts["labels"]["names"]), values, facts["labels"]["label"])
+
+
+def _digest(values: Int[np.ndarray, "n f"]) -> str:
+    """Of the values themselves, in however few bytes they are stored."""
+    shape = f"{values.shape}".encode()
+    return hashlib.sha256(shape + values.astype("<i8").tobytes()).hexdigest()
 
 
 def _labels_file(path: Path) -> Path:
