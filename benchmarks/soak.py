@@ -28,7 +28,6 @@ import torch
 from tqdm import tqdm
 
 import unbraid
-from unbraid.data.factors import FactorSpace
 from unbraid.data.images import ImageTable
 from unbraid.engine import Budget, Config, Run, member, train, train_population
 from unbraid.errors import UserError
@@ -194,7 +193,7 @@ def small_table() -> ImageTable:
     whole = unbraid.load("dsprites")
     steps = (1, 3, 10, 4, 4)
     sizes = tuple(s // step for s, step in zip(whole.factors.sizes, steps, strict=True))
-    factors = FactorSpace(whole.factors.names, sizes)
+    factors = dataclasses.replace(whole.factors, sizes=sizes)
     index = whole.factors.index_of(factors.factors_of(np.arange(len(factors))) * np.array(steps))
     return ImageTable(whole.name, np.array(whole.bits[index]), whole.height, whole.width, factors)
 

@@ -147,6 +147,14 @@ def test_the_whole_path(
             "lambda_diagonal=-1.0: a weight is not",
         ),
         (("data", "dsprites", "--official", "nowhere.npz"), "nowhere.npz: cannot be read"),
+        (("data", "mnist", "--local-path", "nowhere"), "train-images-idx3-ubyte.gz: no such file"),
+        (
+            ("data", "dsprites-scream"),
+            "the picture behind the sprites is missing; give one: unbraid",
+        ),
+        (("data", "folder", "nowhere"), "nowhere: no such folder; give the path of a folder"),
+        (("train", "vae", "--out", "x", "--data", "folder:y"), "y: no such folder; give the path"),
+        (("train", "vae", "--out", "x", "--data", "mnist"), "get it first: unbraid data mnist"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(
@@ -286,7 +294,8 @@ def test_metrics_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["metrics"], [], ["data"], ["data", "dsprites"], ["train"], ["evaluate"]]
+    "command",
+    [["metrics"], [], ["data"], ["data", "dsprites"], ["data", "celeba"], ["train"], ["evaluate"]],
 )
 def test_help_teaches(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     code, printed, _ = run(capsys, *command, "--help")

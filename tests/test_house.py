@@ -35,6 +35,7 @@ ORDER += [
     "parser",
     "cli_explore",
     "cli_studies",
+    "cli_data",
     "cli",
     "__main__",
 ]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unbraid import __version__, commands
+from unbraid.cli_data import DATA, add_data
 from unbraid.cli_explore import add_explore
 from unbraid.cli_studies import add_report, add_study
 from unbraid.errors import UserError
@@ -47,7 +48,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"unbraid {__version__}")
     group = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_data(group)
+    add_data(group)
     _add_train(group)
     _add_evaluate(group)
     _add_metrics(group)
@@ -58,30 +59,6 @@ def _parser() -> Parser:
     add_study(group)
     add_report(group)
     return parser
-
-
-def _add_data(group: Any) -> None:
-    parser = group.add_parser(
-        "data",
-        help="make a dataset ready in the cache",
-        description="Make a dataset ready in the cache ($UNBRAID_CACHE, or the user's).",
-    )
-    datasets = parser.add_subparsers(required=True, metavar="DATASET")
-    dsprites = action(
-        datasets,
-        "dsprites",
-        commands.data_dsprites,
-        "737,280 sprites, rendered exactly; no download",
-        "Render dSprites (377 MB), or take the official archive.",
-    )
-    dsprites.add_argument(
-        "--official",
-        type=Path,
-        metavar="FILE",
-        help="the official .npz or .hdf5: check it, compare every picture with the renderer, and"
-        " use the official ones from then on",
-    )
-    dsprites.add_argument("--again", action="store_true", help="render even if it is there")
 
 
 def _add_train(group: Any) -> None:
@@ -106,7 +83,7 @@ def _add_train_flags(parser: Parser, method: type[Method]) -> None:
     )
     run = parser.add_argument_group("run")
     run.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run directory")
-    run.add_argument("--data", default=None, help="dataset, default dsprites")
+    run.add_argument("--data", default=None, help=DATA)
     run.add_argument("--preset", choices=method.PRESETS, default="paper", help=presets)
     run.add_argument("--steps", type=int, help="steps to train for, in all")
     run.add_argument("--batch", type=int, help="images a step")

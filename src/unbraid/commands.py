@@ -18,9 +18,33 @@ def data_dsprites(flags: argparse.Namespace) -> None:
         print(dsprites.rendered_report(again=flags.again))
 
 
+def data_variant(flags: argparse.Namespace) -> None:
+    """Make a variant of dSprites ready."""
+    from unbraid.data import dsprites_variants
+
+    print(dsprites_variants.report(flags.kind, flags.picture))
+
+
+def data_published(flags: argparse.Namespace) -> None:
+    """Fetch a published dataset, or take it from a folder."""
+    from unbraid.data import PUBLISHED
+
+    print(PUBLISHED[flags.dataset].prepare(flags.local_path, again=flags.again))
+
+
+def data_own(flags: argparse.Namespace) -> None:
+    """Make one's own images ready."""
+    from unbraid.data import load, report
+
+    size = "" if flags.size is None else f",size={flags.size}"
+    name = f"{flags.kind}:{flags.path}{size}"
+    load(name)
+    print(report(name))
+
+
 def train(flags: argparse.Namespace) -> None:
     """Train or continue a run or a population, and draw the cascade of each run."""
-    from unbraid.data import load
+    from unbraid.data import load, report
     from unbraid.engine import Run, configure, member, seeds_of, train, train_population
     from unbraid.report import cascade
 
@@ -52,6 +76,8 @@ def train(flags: argparse.Namespace) -> None:
                 cascade.draw(picture, log, title, config.method)
 
     table = load(config.data)
+    if told := report(config.data):
+        print(told)
     how = {"resume": flags.resume, "device": flags.device}
     try:
         if seeds:

@@ -10,8 +10,9 @@ import pytest
 import torch
 from tests.methods.worlds import make
 
-from unbraid.data.factors import FactorSpace
-from unbraid.data.images import ImageTable
+from unbraid.data.dsprites_variants import paint
+from unbraid.data.factors import FactorSpace, FactorTable
+from unbraid.data.images import ImageTable, packed
 from unbraid.engine import Budget, Config, Run, member, noise, train, train_population
 from unbraid.engine.checkpoint import read
 from unbraid.engine.stacked import Pictures, Stack
@@ -25,9 +26,9 @@ SEEDS = (0, 5)
 
 @pytest.fixture(scope="module")
 def small() -> ImageTable:
-    """48 random pictures of 16×16."""
-    bits = np.random.default_rng(0).integers(0, 256, (48, 32), dtype=np.uint8)
-    return ImageTable("random", bits, 16, 16, FactorSpace(("shape", "size"), (6, 8)))
+    """48 random pictures of 16×20, which the networks frame."""
+    bits = np.random.default_rng(0).integers(0, 256, (48, 40), dtype=np.uint8)
+    return ImageTable("random", bits, 16, 20, FactorSpace(("shape", "size"), (6, 8)))
 
 
 def config(name: str, steps: int, seed: int = 0, **hyperparameters: float) -> Config:
@@ -51,7 +52,7 @@ def apart(run: Run, other: Run) -> float:
     a, b = (read(r.checkpoint_file, r.read_config().identity()) for r in (run, other))
     assert a.step == b.step
     assert a.tensors.keys() == b.tensors.keys()
-    start = State(run.read_config(), (1, 16, 16), CPU).parts.state_dict()
+    start = State(run.read_config(), (1, 16, 20), CPU).parts.state_dict()
     names = [name for name in a.tensors if name.startswith("parts.")]
     away = sum((a.tensors[n] - b.tensors[n]).square().sum() for n in names)
     moved = sum((a.tensors[n] - start[n.removeprefix("parts.")]).square().sum() for n in names)
@@ -169,3 +170,22 @@ def test_on_a_gpu_member_i_is_seed_i_alone_too(
     for seed, run in zip(SEEDS, runs, strict=True):
         alone = train(config(name, 200, seed), small, tmp_path / str(seed), device="cuda")
         assert apart(run, alone) < 0.05
+
+
+@pytest.mark.parametrize("kind", ["bytes", "odd bits", "painted"])
+def test_pictures_on_a_device_are_those_of_the_table(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    factors = FactorTable.none(7)
+    if kind == "bytes":
+        stored = rng.integers(0, 256, size=(7, 3 * 28 * 30), dtype=np.uint8)
+        table = ImageTable("own", stored, 28, 30, factors, channels=3, depth=8)
+    else:
+        side = 31 if kind == "odd bits" else 64
+        images = rng.integers(0, 2, size=(7, 1, side, side), dtype=np.uint8)
+        table = ImageTable("own", packed(images, 1), side, side, factors)
+        if kind == "painted":
+            table = paint(table, "noisy")
+    index = np.array([[3, 0, 6], [1, 1, 5]])
+    found = Pictures(table, CPU).images(torch.from_numpy(index)).numpy()
+    assert found.dtype == np.float32
+    assert np.array_equal(found, np.stack([table.images(row) for row in index]))

@@ -129,7 +129,7 @@ def test_the_key_is_of_whatever_fixes_the_numbers(
             ROW + "hyperparameters = { gamma = 1.0 }\n",
             "hyperparameter 'gamma': unknown for beta-vae",
         ),
-        ('data = "faces"\n' + ROW, "data='faces': unknown; give one of dsprites"),
+        ('data = "faces"\n' + ROW, "dataset 'faces': unknown; give one of dsprites"),
         ("seeds = [1, 1]\n" + ROW, "seeds=[1, 1]: a row has seeds, each once"),
         ("seeds = 0\n" + ROW, "seeds=0: a row has seeds"),
         ("checkpoints = -1\n" + ROW, "checkpoints=-1: too few; give a number, 0 or more"),

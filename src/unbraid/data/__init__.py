@@ -4,18 +4,66 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from unbraid.data import dsprites
+from unbraid.data import array, dsprites, dsprites_variants, folder, mpi3d
+from unbraid.data.cars3d import CARS3D
+from unbraid.data.celeba import CELEBA
+from unbraid.data.chairs import CHAIRS
+from unbraid.data.facts import Facts
 from unbraid.data.images import ImageTable
+from unbraid.data.mnist import FASHION_MNIST, MNIST
+from unbraid.data.own import Own, parse
+from unbraid.data.shapes3d import SHAPES3D
+from unbraid.data.smallnorb import SMALLNORB
 from unbraid.errors import UserError
 
+# Those whose official files are fetched, by `unbraid data NAME`.
+PUBLISHED: dict[str, Facts] = {
+    facts.name: facts
+    for facts in (
+        *(SHAPES3D, CARS3D, SMALLNORB),
+        *(mpi3d.TOY, mpi3d.REALISTIC, mpi3d.REAL, mpi3d.COMPLEX),
+        *(CELEBA, CHAIRS, MNIST, FASHION_MNIST),
+    )
+}
 DATASETS: dict[str, Callable[[], ImageTable]] = {
     "dsprites": dsprites.load,
     "dsprites-corner": dsprites.load_corner,
+    "dsprites-colour": dsprites_variants.load_colour,
+    "dsprites-noisy": dsprites_variants.load_noisy,
+    "dsprites-scream": dsprites_variants.load_scream,
+    **{name: facts.load for name, facts in PUBLISHED.items()},
 }
+# One's own images, by what stands before the colon.
+OWN = {"folder": folder, "array": array}
 
 
 def load(name: str) -> ImageTable:
-    """A dataset by its name; made or fetched at the first call, verified at every one."""
-    if name not in DATASETS:
-        raise UserError(f"dataset {name!r}: unknown; give one of {', '.join(sorted(DATASETS))}")
-    return DATASETS[name]()
+    """A dataset by its name, or one's own images; verified at every call.
+
+    dSprites and one's own images are made at the first one; UserError for a published dataset that
+    `unbraid data` has not fetched yet.
+    """
+    own = _known(name)
+    return DATASETS[name]() if own is None else OWN[own.kind].load(own)
+
+
+def canonical(name: str) -> str:
+    """The name that stands for the same data in every folder; UserError if it is unknown."""
+    own = _known(name)
+    return name if own is None else own.name
+
+
+def report(name: str) -> str | None:
+    """What was made of one's own images, in a few lines, once they are loaded; else None."""
+    own = _known(name)
+    return None if own is None else OWN[own.kind].report(own)
+
+
+def _known(name: str) -> Own | None:
+    own = parse(name)
+    if own is None and name not in DATASETS:
+        raise UserError(
+            f"dataset {name!r}: unknown; give one of {', '.join(DATASETS)}, folder:PATH or"
+            " array:FILE.npz"
+        )
+    return own

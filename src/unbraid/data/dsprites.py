@@ -8,6 +8,7 @@ Licence of the original: Apache-2.0, Google DeepMind.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import itertools
 import json
@@ -28,7 +29,9 @@ from unbraid.errors import UserError
 from unbraid.files import written_atomically
 
 FACTORS = FactorSpace(
-    names=("shape", "scale", "orientation", "posX", "posY"), sizes=(3, 6, 40, 32, 32)
+    names=("shape", "scale", "orientation", "posX", "posY"),
+    sizes=(3, 6, 40, 32, 32),
+    label="shape",
 )
 CORNER = (3, 2, 40, 2, 2)
 SHAPES = ("square", "ellipse", "heart")
@@ -101,7 +104,7 @@ def load_corner() -> ImageTable:
     whole = load()
     grid = np.meshgrid(*[np.arange(n) for n in CORNER], indexing="ij")
     index = FACTORS.index_of(np.stack([g.reshape(-1) for g in grid], axis=1))
-    space = FactorSpace(FACTORS.names, CORNER)
+    space = dataclasses.replace(FACTORS, sizes=CORNER)
     return ImageTable("dsprites-corner", np.array(whole.bits[index]), SIDE, SIDE, space)
 
 

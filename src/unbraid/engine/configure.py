@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from unbraid.data import canonical
 from unbraid.engine.precision import resolve
 from unbraid.engine.run import Budget, Config, Run
 from unbraid.errors import UserError
@@ -26,7 +27,7 @@ def configure(
     """What was given, over the run that is `continued` if it exists, else over the preset.
 
     `run` may hold data, steps, batch, seed and precision. UserError for an unknown preset,
-    hyperparameter or device, or a value out of its range.
+    hyperparameter, dataset or device, or a value out of its range.
     """
     hyperparameters, run = dict(hyperparameters or {}), dict(run or {})
     where = usable_device(device)
@@ -60,10 +61,11 @@ def configure(
     budget = Budget(run.get("steps", base.budget.steps), run.get("batch", base.budget.batch))
     return Config(
         dataclasses.replace(base.method, **hyperparameters),
-        run.get("data", base.data),
+        canonical(run["data"]) if "data" in run else base.data,
         budget,
         run.get("seed", base.seed),
         resolve(run.get("precision", base.precision), where),
+        base.fingerprint,
     )
 
 

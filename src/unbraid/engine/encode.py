@@ -32,8 +32,11 @@ class Trained(NamedTuple):
 def load_trained(
     run: Run, table: ImageTable, device: str = "cpu", *, file: Path | None = None
 ) -> Trained:
-    """A run's last checkpoint, or another `file` of it; UserError if it cannot be used."""
-    config = run.read_config()
+    """A run's last checkpoint, or another `file` of it.
+
+    UserError if it cannot be used, or if the run was trained on other images than the table's.
+    """
+    config = run.read_config().of(table)
     saved = checkpoint.read(file or run.checkpoint_file, config.identity())
     parts = fresh_parts(config, table.shape)
     parts.load_state_dict(parts_in(saved))

@@ -40,6 +40,7 @@ def train_population(
     fails stops no other; UserError names those that did at the end, and at once what `train` would
     refuse of any.
     """
+    config = config.of(table)
     members = {member(out, s): dataclasses.replace(config, seed=s) for s in seeds}
     for run, its_config in members.items():
         admit(run, its_config, resume=resume)

@@ -12,6 +12,7 @@ from typing import Any
 
 import tomli_w
 
+from unbraid.data.images import ImageTable
 from unbraid.engine import checkpoint
 from unbraid.errors import UserError
 from unbraid.files import written_atomically
@@ -34,13 +35,17 @@ class Budget:
 
 @dataclass(frozen=True)
 class Config:
-    """Everything that fixes a run's numbers, but for device and thread count."""
+    """Everything that fixes a run's numbers, but for device and thread count.
+
+    `fingerprint` is that of the data, which `of` adds; empty where the name of the data says it.
+    """
 
     method: Method
     data: str
     budget: Budget
     seed: int
     precision: str
+    fingerprint: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
@@ -61,9 +66,11 @@ class Config:
 
     def as_table(self) -> dict[str, Any]:
         """The configuration as it stands in config.toml."""
+        fingerprint = {"fingerprint": self.fingerprint} if self.fingerprint else {}
         return {
             "method": self.method.name,
             "data": self.data,
+            **fingerprint,
             "seed": self.seed,
             "precision": self.precision,
             "budget": dataclasses.asdict(self.budget),
@@ -73,11 +80,24 @@ class Config:
     def identity(self) -> str:
         """A digest of what must not change between a checkpoint and its continuation.
 
-        The number of steps is not in it: a longer budget continues the same run.
+        The number of steps is not in it: a longer budget continues the same run. Nor is the path of
+        one's own data, which its fingerprint tells wherever it lies.
         """
         table = self.as_table()
         del table["budget"]["steps"]
+        if self.fingerprint:
+            table["data"] = self.data.partition(":")[0]
         return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
+
+    def of(self, table: ImageTable) -> Config:
+        """This configuration of this data; UserError if the run began with other images."""
+        if self.fingerprint and self.fingerprint != table.fingerprint:
+            raise UserError(
+                f"{table.name}: its images or labels are not those that the run began with"
+                f" (fingerprint {self.fingerprint[:12]}, now {table.fingerprint[:12] or 'none'});"
+                " restore them, or train anew in another --out"
+            )
+        return dataclasses.replace(self, fingerprint=table.fingerprint)
 
 
 @dataclass(frozen=True)
@@ -137,6 +157,7 @@ class Run:
                 Budget(**table["budget"]),
                 table["seed"],
                 table["precision"],
+                table.get("fingerprint", ""),
             )
         except (KeyError, TypeError) as error:
             raise UserError(

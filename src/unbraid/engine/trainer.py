@@ -47,7 +47,7 @@ def train(
     KeyboardInterrupt. UserError if `out` holds a run and `resume` is not given, if the two
     contradict each other, if another process trains there, or if a loss is not finite.
     """
-    run = Run(out)
+    run, config = Run(out), config.of(table)
     with (
         stoppable() as stop,
         sitting(run, config, table.shape, device, resume=resume, bar=bar) as it,

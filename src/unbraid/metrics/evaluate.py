@@ -37,7 +37,8 @@ def evaluate(
     classification accuracy. Every score has its protocol beside it; `seed` fixes which images each
     vote draws. scores.json is written after each protocol: a stopped evaluation continues with the
     missing ones, and one of other metrics adds to it. The images are encoded in `precision`, by
-    default the one that the run was trained in. UserError for an unknown metric.
+    default the one that the run was trained in. What the dataset's labels do not allow is told in
+    `not_scored`. UserError for an unknown metric, or if they allow nothing that was asked for.
     """
     names = suite.chosen(metrics)
     if repeats < 1:
@@ -46,7 +47,8 @@ def evaluate(
     precision = precision or trained.config.precision
     outcome = _blank(trained, table, precision, seed, repeats)
     jobs = suite.jobs(names, discrete=bool(trained.config.method.categories))
-    _take_over(outcome, run)
+    jobs, outcome["not_scored"] = _possible(jobs, table)
+    _take_over(outcome, run, table.factors.label)
     missing = [job for job in jobs if job not in _done(outcome)]
     if missing or outcome["kl"] is None:
         codes = encode_once(run, trained, table, precision=precision)
@@ -67,12 +69,33 @@ def _blank(trained: Trained, table: ImageTable, precision: str, seed: int, repea
         "votes_seed": seed,
         "repeats": repeats,
         "scores": [],
+        "not_scored": [],
         "kl": None,
-        "images_by_category_and_shape": None,
+        **({_confusion(label): None} if (label := table.factors.label) else {}),
     }
 
 
-def _take_over(outcome: Outcome, run: Run) -> None:
+def _possible(
+    jobs: list[suite.Job], table: ImageTable
+) -> tuple[list[suite.Job], list[dict[str, str]]]:
+    """The jobs that the dataset's labels allow, and why the other metrics are not scored."""
+    factors = table.factors.factors_of(np.arange(len(table)))
+    why = {
+        job.metric: suite.hindrance(job.metric, factors, table.factors.label, table.name)
+        for job in jobs
+    }
+    possible = [job for job in jobs if why[job.metric] is None]
+    hindered = [{"name": metric, "why": text} for metric, text in why.items() if text]
+    if hindered and not possible:
+        raise UserError(f"{hindered[0]['name']}: {hindered[0]['why']}")
+    return possible, hindered
+
+
+def _confusion(label: str) -> str:
+    return f"images_by_category_and_{label}"
+
+
+def _take_over(outcome: Outcome, run: Run, label: str | None) -> None:
     """Rows that stand in scores.json already, if they are of the same codes and draws."""
     try:
         before = json.loads(run.scores_file.read_text())
@@ -81,7 +104,8 @@ def _take_over(outcome: Outcome, run: Run) -> None:
     except (OSError, ValueError, KeyError, TypeError):
         return
     if same:
-        outcome |= {key: before.get(key) for key in ("kl", "images_by_category_and_shape")}
+        kept_keys = ["kl", *([_confusion(label)] if label else [])]
+        outcome |= {key: before.get(key) for key in kept_keys}
         outcome["scores"] = kept
 
 
@@ -96,11 +120,10 @@ def _score(
     factors = table.factors.factors_of(np.arange(len(table)))
     kl = codes.kl()
     outcome["kl"] = None if kl is None else kl.tolist()
-    labels = None
-    if codes.category is not None:
-        labels = factors[:, table.factors.position("shape")]
-        confusion = classification.confusion(codes, labels)
-        outcome["images_by_category_and_shape"] = confusion.tolist()
+    labels, label = None, table.factors.label
+    if codes.category is not None and label is not None:
+        labels = factors[:, table.factors.position(label)]
+        outcome[_confusion(label)] = classification.confusion(codes, labels).tolist()
     _write(outcome, run)
     with tqdm(missing, desc="scoring", unit="protocol") as bar:
         for job in bar:
@@ -128,6 +151,7 @@ def as_text(outcome: Outcome) -> str:
         f"{row['metric']:44}{row['protocol']:24}{row['score']:8.4f}  {_beside(row)}"
         for row in outcome["scores"]
     ]
+    lines += [f"not scored: {one['name']}: {one['why']}" for one in outcome["not_scored"]]
     if outcome["kl"] is not None:
         lines.append("KL per dimension, nats: " + " ".join(f"{k:.2f}" for k in outcome["kl"]))
     return "\n".join(lines)

@@ -15,6 +15,9 @@ from unbraid.metrics.protocols import fields
 Row = dict[str, Any]
 # What an evaluation scores if nothing is asked for: seconds, whatever the dataset.
 USUAL = ("factor-vae", "classification")
+# What tells factors from each other is 1 by construction where there is only one.
+OF_SEVERAL = ("factor-vae", "beta-vae", "dci", "modularity", "infomec")
+WITHOUT_FACTORS = ("unsupervised",)
 
 
 class Job(NamedTuple):
@@ -56,6 +59,25 @@ def jobs(names: list[str], *, discrete: bool) -> list[Job]:
         for protocol in METRICS[name].PROTOCOLS
         if discrete or name != "classification"
     ]
+
+
+def hindrance(
+    metric: str, factors: Shaped[np.ndarray, "..."], label: str | None, data: str
+) -> str | None:
+    """Why a metric cannot be computed with these factors, as one line; None if it can.
+
+    `label` is the factor that a discrete code is scored against.
+    """
+    if metric in WITHOUT_FACTORS:
+        return None
+    if not factors.shape[1]:
+        return f"{data}: it has no labels, and this needs them; give --metrics unsupervised"
+    if metric == "classification" and label is None:
+        return f"{data}: no factor is named as the one to score d against; give an array label"
+    varying = int((factors.min(axis=0) != factors.max(axis=0)).sum())
+    if metric in OF_SEVERAL and varying < 2:
+        return f"{data}: {varying} factor varies, and this tells factors from each other; give two"
+    return None
 
 
 def rows(

@@ -15,6 +15,8 @@ from unbraid.nets.transposed import Doubling, ThinDoubling
 WIDTHS = (32, 32, 64, 64)
 HIDDEN = 256
 SMALLEST_STD = 1e-6
+HALVED = 2 ** len(WIDTHS)
+SIDES = (16, 256)
 
 
 class ConvEncoder(nn.Module):
@@ -22,12 +24,14 @@ class ConvEncoder(nn.Module):
 
     Four 4×4 convolutions of stride 2 (32-32-64-64), FC 256, FC 2z; ReLU between;
     std = softplus + 1e-6. With `categories` K the last layer has K outputs more, the logits of a
-    categorical posterior. The last layer is always computed in float32.
+    categorical posterior. The last layer is always computed in float32. Sides are 16 to 256: what
+    16 does not divide is first framed with zeros, as narrowly as can be. UserError for others.
     """
 
     def __init__(self, shape: tuple[int, int, int], continuous: int, categories: int = 0) -> None:
         super().__init__()
         grid = _grid(shape)
+        self.frame = _frame(shape)
         channels = (shape[0], *WIDTHS)
         self.convolutions = nn.ModuleList(
             nn.Conv2d(i, o, 4, 2, 1) for i, o in itertools.pairwise(channels)
@@ -38,6 +42,8 @@ class ConvEncoder(nn.Module):
         initialise(self)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b _"], ...]:
+        if any(self.frame):
+            x = functional.pad(x, self.frame)
         features = _channels_last(x)
         for convolution in self.convolutions:
             features = functional.relu_(convolution(features))
@@ -51,14 +57,16 @@ class ConvEncoder(nn.Module):
 class ConvDecoder(nn.Module):
     """Code to the logits of independent Bernoulli pixels, the encoder's mirror image.
 
-    FC 256, FC to the 4×4 grid, four 4×4 transposed convolutions of stride 2 (64-32-32-c). The
-    first layer is always computed in float32: rounding z to bfloat16 is coarser than a narrow
-    posterior.
+    FC 256, FC to the grid (4×4 of 64×64 pixels), four 4×4 transposed convolutions of stride 2
+    (64-32-32-c). The first layer is always computed in float32: rounding z to bfloat16 is coarser
+    than a narrow posterior. Where the encoder adds a frame, it is cut off again.
     """
 
     def __init__(self, shape: tuple[int, int, int], inputs: int) -> None:
         super().__init__()
         self.grid = _grid(shape)
+        left, _, top, _ = self.frame = _frame(shape)
+        self.inside = (slice(top, top + shape[1]), slice(left, left + shape[2]))
         channels = (*reversed(WIDTHS), shape[0])
         self.entry = nn.Linear(inputs, HIDDEN)
         self.hidden = nn.Linear(HIDDEN, WIDTHS[-1] * self.grid[0] * self.grid[1])
@@ -76,7 +84,8 @@ class ConvDecoder(nn.Module):
         features = features.contiguous(memory_format=torch.channels_last)
         for convolution in self.convolutions[:-1]:
             features = functional.relu_(convolution(features))
-        return self.convolutions[-1](features)
+        logits = self.convolutions[-1](features)
+        return logits[:, :, *self.inside] if any(self.frame) else logits
 
 
 def initialise(network: nn.Module) -> None:
@@ -105,10 +114,16 @@ def _channels_last(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
 
 
 def _grid(shape: tuple[int, int, int]) -> tuple[int, int]:
-    step = 2 ** len(WIDTHS)
-    if shape[1] % step or shape[2] % step:
+    """Rows and columns of the last feature map; UserError if a side is out of range."""
+    if not all(SIDES[0] <= side <= SIDES[1] for side in shape[1:]):
         raise UserError(
-            f"images of {shape[1]}×{shape[2]}: four halvings need sides that 16 divides;"
-            " resize or pad the images"
+            f"images of {shape[1]}×{shape[2]}: the networks take sides of {SIDES[0]} to {SIDES[1]}"
+            " pixels; resize the images"
         )
-    return shape[1] // step, shape[2] // step
+    return -(-shape[1] // HALVED), -(-shape[2] // HALVED)
+
+
+def _frame(shape: tuple[int, int, int]) -> tuple[int, int, int, int]:
+    """How many zeros go to the left, right, top and bottom, so that 16 divides both sides."""
+    x, y = -shape[2] % HALVED, -shape[1] % HALVED
+    return x // 2, x - x // 2, y // 2, y - y // 2

@@ -112,7 +112,7 @@ def draw(path: Path, comparison: Comparison) -> None:
 
 def _rows(
     traversal: Traversal, pairs: list[Pair], side: int
-) -> tuple[Float[np.ndarray, "rows columns h w"], list[str]]:
+) -> tuple[Float[np.ndarray, "rows columns h w *c"], list[str]]:
     """One run's rows in the pairs' order; grey where it has no dimension left."""
     images = traversal.images[traversal.category if traversal.discrete else 0]
     names = row_labels(traversal)

@@ -25,16 +25,17 @@ PAIRS = 8
 class Traversal:
     """Decoded pictures: one dimension moved at a time, in a block per category.
 
-    `images` is (k, z, columns, h, w) in [0, 1]; `values` the positions of the moved dimension;
-    `originals` and `reconstructions` are (pairs, h, w); the first of them, of category `category`,
-    is the image around which z moves. `kl` is None for a code that is not random.
+    `images` is (k, z, columns, h, w) in [0, 1], of colour images (k, z, columns, h, w, 3); `values`
+    the positions of the moved dimension; `originals` and `reconstructions` are (pairs, h, w), or
+    (pairs, h, w, 3); the first of them, of category `category`, is the image around which z moves.
+    `kl` is None for a code that is not random.
     """
 
-    images: Float[np.ndarray, "k z columns h w"]
+    images: Float[np.ndarray, "k z columns h w *c"]
     values: Float[np.ndarray, " columns"]
     kl: Float[np.ndarray, " z"] | None
-    originals: Float[np.ndarray, "pairs h w"]
-    reconstructions: Float[np.ndarray, "pairs h w"]
+    originals: Float[np.ndarray, "pairs h w *c"]
+    reconstructions: Float[np.ndarray, "pairs h w *c"]
     discrete: bool
     category: int
 
@@ -65,7 +66,8 @@ def traverse(
     for k in range(max(1, method.categories)):
         flat = torch.from_numpy(moved.reshape(-1, method.continuous))
         decoded = method.decode(parts, flat, torch.full((len(flat),), k))
-        blocks.append(decoded[:, 0].reshape(method.continuous, columns, *table.shape[1:]).numpy())
+        shown = _shown(decoded.numpy())
+        blocks.append(shown.reshape(method.continuous, columns, *shown.shape[1:]))
     pairs = index[:PAIRS]
     x = torch.from_numpy(table.images(pairs)).float()
     mean = torch.from_numpy(codes.mean[:PAIRS])
@@ -75,8 +77,8 @@ def traverse(
         np.stack(blocks),
         values,
         codes.kl(),
-        table.images(pairs)[:, 0].astype(np.float32),
-        reconstructed[:, 0].numpy(),
+        _shown(table.images(pairs).astype(np.float32)),
+        _shown(reconstructed.numpy()),
         bool(method.categories),
         int(category[0]),
     )
@@ -102,22 +104,23 @@ def draw_png(path: Path, traversal: Traversal, title: str) -> None:
 
 def draw_gif(path: Path, traversal: Traversal) -> None:
     """The same as an animation: a row per dimension, a column per category, moving to and fro."""
-    k, z, columns, height, width = traversal.images.shape
+    k, z, columns, height, width = traversal.images.shape[:5]
     left, top, gap = 84, 16, 4
+    colour = traversal.images.ndim == 6
     frames = []
     for c in [*range(columns), *range(columns - 2, 0, -1)]:
         size = (left + k * (width + gap), top + z * (height + gap))
-        frame = Image.new("L", size, 255)
+        frame = Image.new("RGB" if colour else "L", size, "white")
         pen = ImageDraw.Draw(frame)
         for row, label in enumerate(row_labels(traversal)):
             y = top + row * (height + gap)
-            pen.text((4, y + height // 2 - 6), label, fill=0)
+            pen.text((4, y + height // 2 - 6), label, fill="black")
             for block in range(k):
                 pixels = (255 * traversal.images[block, row, c]).astype(np.uint8)
                 frame.paste(Image.fromarray(pixels), (left + block * (width + gap), y))
         for block in range(k):
             text = _one_hot(block, k) if traversal.discrete else f"{traversal.values[c]:+.1f}"
-            pen.text((left + block * (width + gap) + 4, 2), text, fill=0)
+            pen.text((left + block * (width + gap) + 4, 2), text, fill="black")
         frames.append(frame)
     with written_atomically(path) as file:
         frames[0].save(
@@ -134,16 +137,23 @@ def row_labels(traversal: Traversal) -> list[str]:
 
 
 def draw_block(axis: Axes, images: np.ndarray, rows: list[str], title: str) -> None:
-    """Images (rows, columns, h, w) as one tiled picture with a label a row."""
-    padded = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=0.5)
-    r, c, h, w = padded.shape
-    axis.imshow(padded.transpose(0, 2, 1, 3).reshape(r * h, c * w), cmap="gray", vmin=0, vmax=1)
+    """Images (rows, columns, h, w), or of colour (…, 3), as one picture with a label a row."""
+    widths = [(0, 0), (0, 0), (1, 1), (1, 1), (0, 0)][: images.ndim]
+    padded = np.pad(images, widths, constant_values=0.5)
+    r, c, h, w = padded.shape[:4]
+    tiled = padded.swapaxes(1, 2).reshape(r * h, c * w, *padded.shape[4:])
+    axis.imshow(tiled, cmap="gray", vmin=0, vmax=1)
     axis.set_yticks([h * (i + 0.5) for i in range(r)], rows)
     axis.set_xticks([])
     axis.tick_params(length=0)
     axis.set_title(title, fontsize=10, loc="left")
     for spine in axis.spines.values():
         spine.set_visible(False)
+
+
+def _shown(images: Float[np.ndarray, "b c h w"]) -> Float[np.ndarray, "b h w *c"]:
+    """Images as pictures are drawn: without an axis for one channel, with it last for three."""
+    return images[:, 0] if images.shape[1] == 1 else images.transpose(0, 2, 3, 1)
 
 
 def _one_hot(category: int, categories: int) -> str:

@@ -9,7 +9,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from unbraid.data import DATASETS
+from unbraid.data import canonical
 from unbraid.engine import Config, configure
 from unbraid.errors import UserError
 from unbraid.methods import Method, find
@@ -74,8 +74,10 @@ def _rows(given: dict[str, Any], table: dict[str, Any], scoring: Scoring, path: 
     method = find(given["method"])
     named = {**table, **given}
     data = named.get("data", "dsprites")
-    if data not in DATASETS:
-        raise UserError(f"{path}: data={data!r}: unknown; give one of {', '.join(DATASETS)}")
+    try:
+        canonical(data)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     run = {k: named[k] for k in ("data", "steps", "batch", "precision") if k in named}
     published = _published(given["published"], path) if "published" in given else None
     values = {

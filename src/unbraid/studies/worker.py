@@ -95,11 +95,14 @@ def _score(
 ) -> dict[str, float | None]:
     """The sample's scores by the protocols asked for; none where there is no code for one."""
     scores: dict[str, float | None] = {}
+    label = table.factors.label
     for one in job.scoring.by:
         discrete = one.metric == "classification"
         if discrete and codes.category is None:
             continue
-        given = factors[:, table.factors.position("shape")] if discrete else factors
+        if suite.hindrance(one.metric, factors, label, table.name) is not None:
+            continue
+        given = factors[:, table.factors.position(label)] if discrete and label else factors
         scores[f"{one.metric} {one.protocol}"] = suite.rows(one, codes, given)[0]["score"]
     return scores
 
