@@ -30,9 +30,11 @@ ORDER += [
     "metrics",
     "studies",
     "report",
+    "export",
     "commands",
     "parser",
     "cli_studies",
+    "cli_export",
     "cli",
     "__main__",
 ]

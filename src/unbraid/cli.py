@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unbraid import __version__, commands
+from unbraid.cli_export import add_codes, add_export
 from unbraid.cli_studies import add_report, add_study
 from unbraid.errors import UserError
 from unbraid.methods import METHODS, Method
@@ -53,6 +54,8 @@ def _parser() -> Parser:
     _add_traverse(group)
     _add_information(group)
     _add_compare(group)
+    add_export(group)
+    add_codes(group)
     add_study(group)
     add_report(group)
     return parser

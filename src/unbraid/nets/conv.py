@@ -38,7 +38,7 @@ class ConvEncoder(nn.Module):
         initialise(self)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b _"], ...]:
-        features = _channels_last(x)
+        features = x if torch.compiler.is_exporting() else _channels_last(x)
         for convolution in self.convolutions:
             features = functional.relu_(convolution(features))
         features = functional.relu(self.hidden(features.flatten(1)))
