@@ -16,7 +16,8 @@ from unbraid.cli import _parser, main
 from unbraid.data import DATASETS, load
 from unbraid.data.images import ImageTable
 from unbraid.engine import Budget, Config, Run, train
-from unbraid.methods import METHODS, find
+from unbraid.methods import METHODS
+from unbraid.methods.cascade_vae import CascadeVAE
 from unbraid.metrics import METRICS
 
 ROOT = Path(__file__).parent.parent
@@ -80,7 +81,7 @@ def reason(line: str) -> str | None:
 @pytest.fixture(scope="session")
 def small_run(table: ImageTable, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """What stands in for a run that a page takes as given."""
-    method = find("cascade-vae")(continuous=3, stage_steps=1, warmup_stages=1)
+    method = CascadeVAE(continuous=3, stage_steps=1, warmup_stages=1)
     config = Config(method, "dsprites-corner", Budget(3, 4), 0, "fp32")
     return train(config, load(config.data), tmp_path_factory.mktemp("runs") / "x")
 
