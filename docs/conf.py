@@ -41,6 +41,9 @@ add_module_names = False
 nitpicky = True
 nitpick_ignore_regex = [("py:class", r".*")]
 
+# Flags keep their two hyphens.
+smartquotes = False
+
 html_theme = "furo"
 html_title = "unbraid"
 html_static_path = ["_site/static"]
