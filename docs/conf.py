@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -35,6 +36,9 @@ apidoc_modules = [
 ]
 os.environ["SPHINX_APIDOC_OPTIONS"] = "members,show-inheritance,ignore-module-all"
 autodoc_inherit_docstrings = False
+# Optional packages need not be installed for the site.
+optional = ("gradio", "h5py", "onnxruntime", "pooch", "pyarrow", "ray", "starlette")
+autodoc_mock_imports = [name for name in optional if find_spec(name) is None]
 autodoc_member_order = "bysource"
 add_module_names = False
 # Every function and object that a page names must be there; types of signatures link if they can.

@@ -58,10 +58,14 @@ def columns(codes: Codes, table: ImageTable) -> dict[str, np.ndarray]:
     if codes.category is not None:
         held["category"] = codes.category.astype(np.min_scalar_type(codes.categories))
     factors = table.factors.factors_of(np.arange(len(table)))
-    for name, size, column in zip(table.factors.names, table.factors.sizes, factors.T, strict=True):
+    for name, column in zip(table.factors.names, factors.T, strict=True):
         clear = f"factor_{name}" if OF_A_CODE.fullmatch(name) else name
-        held[clear] = column.astype(np.min_scalar_type(size))
+        held[clear] = column.astype(np.result_type(*map(np.min_scalar_type, _ends(column))))
     return held
+
+
+def _ends(column: np.ndarray) -> tuple[int, int]:
+    return int(column.min()), int(column.max())
 
 
 def _parquet() -> tuple[Any, Any]:
