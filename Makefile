@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint bench setup clean
+.PHONY: demo test lint bench docs setup clean
 
 demo: .venv/.installed ## the main job: data, a quick CascadeVAE, its scores, its pictures
 	$(BIN)/unbraid data dsprites
@@ -24,6 +24,9 @@ bench: .venv/.installed-dev .venv-peers/.installed ## step time, beside peers to
 	.venv-peers/bin/python -m benchmarks.peers
 	$(BIN)/python -m benchmarks.metrics
 
+docs: .venv/.installed-dev ## the documentation, in site/; every warning is an error
+	$(BIN)/python -m sphinx -W --keep-going -b html docs site
+
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
@@ -43,4 +46,4 @@ bench: .venv/.installed-dev .venv-peers/.installed ## step time, beside peers to
 	touch $@
 
 clean:
-	rm -rf .venv .venv-peers runs
+	rm -rf .venv .venv-peers runs site docs/api

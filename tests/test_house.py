@@ -31,11 +31,13 @@ ORDER += [
     "studies",
     "report",
     "explore",
+    "export",
     "commands",
     "parser",
     "cli_explore",
     "cli_studies",
     "cli_data",
+    "cli_export",
     "cli",
     "__main__",
 ]

@@ -90,3 +90,17 @@ def test_categorical_kl_is_ln_k_less_the_entropy() -> None:
     np.testing.assert_allclose(found.numpy(), np.log(4) - stats.entropy(q, axis=1), rtol=1e-12)
     ends = latents.kl_from_uniform(torch.tensor([[0.0, 0.0, 0.0], [200.0, 0.0, 0.0]]))
     np.testing.assert_allclose(ends.numpy(), [0, np.log(3)], atol=1e-6)
+
+
+def test_an_exported_likelihood_is_finite_at_extreme_logits() -> None:
+    class Nats(torch.nn.Module):
+        def forward(self, logits: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+            return latents.bernoulli_nats(logits, x)
+
+    logits = torch.tensor([-300.0, -20.0, 0.5, 30.0, 300.0]).reshape(5, 1, 1, 1)
+    x = torch.tensor([0.0, 1.0, 1.0, 1.0, 0.0]).reshape(5, 1, 1, 1)
+    exported = torch.export.export(Nats(), (logits, x))
+    names = {str(node.target) for node in exported.graph.nodes}
+    assert not any("cross_entropy" in name or "sigmoid" in name for name in names)
+    expected = latents.bernoulli_nats(logits, x)
+    assert torch.allclose(exported.module()(logits, x), expected, rtol=1e-6)

@@ -13,6 +13,7 @@ from typing import Any
 from unbraid import __version__, commands
 from unbraid.cli_data import DATA, add_data
 from unbraid.cli_explore import add_explore
+from unbraid.cli_export import add_codes, add_export
 from unbraid.cli_studies import add_report, add_study
 from unbraid.errors import UserError
 from unbraid.methods import METHODS, Method
@@ -56,6 +57,8 @@ def _parser() -> Parser:
     _add_information(group)
     _add_compare(group)
     add_explore(group)
+    add_export(group)
+    add_codes(group)
     add_study(group)
     add_report(group)
     return parser

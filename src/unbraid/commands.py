@@ -191,6 +191,28 @@ def explore(flags: argparse.Namespace) -> None:
     page.serve(flags.runs, host=flags.host, port=flags.port, browser=flags.open)
 
 
+def export(flags: argparse.Namespace) -> None:
+    """Write a run's networks for other programs."""
+    from unbraid.data import load
+    from unbraid.engine import Run
+    from unbraid.export.onnx_files import export
+
+    run = Run(flags.run)
+    print(export(run, load(run.read_config().data)))
+
+
+def codes(flags: argparse.Namespace) -> None:
+    """Write the codes of a run's dataset."""
+    from unbraid.data import load
+    from unbraid.engine import Run
+    from unbraid.export import columns
+
+    run = Run(flags.run)
+    _use_threads(flags.threads)
+    table = load(run.read_config().data)
+    print(columns.write(run, table, flags.format, flags.to, precision=flags.precision))
+
+
 def study_run(flags: argparse.Namespace) -> None:
     """Run what is missing of a study."""
     from unbraid.studies import executors, run, store

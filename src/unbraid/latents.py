@@ -66,5 +66,9 @@ def bernoulli_nats(
     logits: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]
 ) -> Float[Tensor, " b"]:
     """−ln p(x|z) of independent Bernoulli pixels, nats per image, summed over pixels."""
-    nats = functional.binary_cross_entropy_with_logits(logits, x, reduction="none")
+    if torch.compiler.is_exporting():
+        # As ONNX operators the other would take ln σ(logit): −∞ from a logit of −104 on.
+        nats = functional.softplus(logits) - x * logits
+    else:
+        nats = functional.binary_cross_entropy_with_logits(logits, x, reduction="none")
     return nats.flatten(1).sum(dim=1)

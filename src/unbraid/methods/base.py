@@ -15,6 +15,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional
 
 from unbraid import latents
 from unbraid.errors import UserError
@@ -232,7 +233,16 @@ class Method:
         self, parts: nn.ModuleDict, z_bz: Float[Tensor, "b z"], category_b: Int[Tensor, " b"]
     ) -> Float[Tensor, "b c h w"]:
         """Pixel probabilities of codes; a method without a discrete code ignores the category."""
-        return parts["decoder"](z_bz).sigmoid()
+        d_bk = z_bz.new_zeros(len(z_bz), 0)
+        if self.categories:
+            d_bk = functional.one_hot(category_b, self.categories).to(z_bz.dtype)
+        return self.pixels(parts, z_bz, d_bk)
+
+    def pixels(
+        self, parts: nn.ModuleDict, z_bz: Float[Tensor, "b z"], d_bk: Float[Tensor, "b k"]
+    ) -> Float[Tensor, "b c h w"]:
+        """Pixel probabilities of codes whose d is a vector: one-hot, relaxed, or of no entries."""
+        return parts["decoder"](torch.cat([z_bz, d_bk], dim=1)).sigmoid()
 
     def categorise(
         self, parts: nn.ModuleDict, x: Float[Tensor, "b c h w"], mean_bz: Float[Tensor, "b z"]

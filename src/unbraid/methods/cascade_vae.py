@@ -104,12 +104,6 @@ class CascadeVAE(CascadeVAEC):
         kl_z = latents.kl_from_standard_normal(mean_bz, std_bz).mean(dim=0)
         return self.weighed(parts, reconstruction, kl_z, step, more)
 
-    def decode(
-        self, parts: nn.ModuleDict, z_bz: Float[Tensor, "b z"], category_b: Int[Tensor, " b"]
-    ) -> Float[Tensor, "b c h w"]:
-        d_bk = functional.one_hot(category_b, self.categories).to(z_bz.dtype)
-        return parts["decoder"](torch.cat([z_bz, d_bk], dim=1)).sigmoid()
-
     def categorise(
         self, parts: nn.ModuleDict, x: Float[Tensor, "b c h w"], mean_bz: Float[Tensor, "b z"]
     ) -> Int[Tensor, " b"]:
@@ -119,7 +113,7 @@ class CascadeVAE(CascadeVAEC):
         self, parts: nn.ModuleDict, x: Float[Tensor, "b c h w"], z_bz: Float[Tensor, "b z"]
     ) -> Float[Tensor, "b k"]:
         """−ln p(x | z, d) of every image under every category, nats."""
-        b, k = len(x), self.categories
+        b, k = x.shape[0], self.categories
         d_kk = torch.eye(k, device=z_bz.device, dtype=z_bz.dtype)
         code = torch.cat([z_bz.repeat_interleave(k, dim=0), d_kk.repeat(b, 1)], dim=1)
         nats = latents.bernoulli_nats(parts["decoder"](code), x.repeat_interleave(k, dim=0))

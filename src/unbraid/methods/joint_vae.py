@@ -10,7 +10,6 @@ from typing import ClassVar
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional
 
 from unbraid import latents, schedules
 from unbraid.methods.base import Losses, Method, Preset, hyperparameter
@@ -122,12 +121,6 @@ class JointVAE(Method):
             "capacity_discrete": kl_z.new_tensor(capacity_d),
         }
         return self.weighed(parts, reconstruction, kl_z, step, more, self.gamma * off)
-
-    def decode(
-        self, parts: nn.ModuleDict, z_bz: Float[Tensor, "b z"], category_b: Int[Tensor, " b"]
-    ) -> Float[Tensor, "b c h w"]:
-        d_bk = functional.one_hot(category_b, self.categories).to(z_bz.dtype)
-        return parts["decoder"](torch.cat([z_bz, d_bk], dim=1)).sigmoid()
 
     def categorise(
         self, parts: nn.ModuleDict, x: Float[Tensor, "b c h w"], mean_bz: Float[Tensor, "b z"]

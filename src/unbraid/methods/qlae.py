@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from unbraid import latents
@@ -108,8 +108,8 @@ class QLAE(Method):
         (values_zv,) = parts["codebook"].parameters()
         return values_zv.min().item(), values_zv.max().item()
 
-    def decode(
-        self, parts: nn.ModuleDict, z_bz: Float[Tensor, "b z"], category_b: Int[Tensor, " b"]
+    def pixels(
+        self, parts: nn.ModuleDict, z_bz: Float[Tensor, "b z"], d_bk: Float[Tensor, "b k"]
     ) -> Float[Tensor, "b c h w"]:
         """Pixel probabilities; every dimension first takes its codebook's nearest value."""
-        return parts["decoder"](parts["codebook"](z_bz)).sigmoid()
+        return super().pixels(parts, parts["codebook"](z_bz), d_bk)

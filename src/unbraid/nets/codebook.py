@@ -17,4 +17,6 @@ class Codebook(nn.Module):
     def forward(self, c_bz: Float[Tensor, "b z"]) -> Float[Tensor, "b z"]:
         distance_bzv = (c_bz.detach()[:, :, None] - self.values_zv.detach()).abs()
         nearest_bz = distance_bzv.argmin(dim=2)
-        return self.values_zv.expand(len(c_bz), -1, -1).gather(2, nearest_bz[:, :, None])[:, :, 0]
+        return self.values_zv.expand(c_bz.shape[0], -1, -1).gather(2, nearest_bz[:, :, None])[
+            :, :, 0
+        ]

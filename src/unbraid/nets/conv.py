@@ -44,7 +44,7 @@ class ConvEncoder(nn.Module):
     def forward(self, x: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b _"], ...]:
         if any(self.frame):
             x = functional.pad(x, self.frame)
-        features = _channels_last(x)
+        features = x if torch.compiler.is_exporting() else _channels_last(x)
         for convolution in self.convolutions:
             features = functional.relu_(convolution(features))
         features = functional.relu(self.hidden(features.flatten(1)))

@@ -1,6 +1,6 @@
 """The decoder's layers: torch's transposed convolutions, the same function in less time on a CPU.
 
-Elsewhere, and under torch.func's transforms, they are torch's own.
+Elsewhere, under torch.func's transforms and when exported, they are torch's own.
 
 The library's backward pass spends most of a layer's time on the gradient of its bias, a plain sum.
 And general convolution code fills its vector registers with output channels: in the last layer,
@@ -27,7 +27,8 @@ class Doubling(nn.ConvTranspose2d):
         self, x: Float[Tensor, "b i h w"]
     ) -> Float[Tensor, "b o h2 w2"]:
         assert self.bias is not None
-        if x.device.type != "cpu" or torch._C._are_functorch_transforms_active():
+        transformed = torch._C._are_functorch_transforms_active()
+        if x.device.type != "cpu" or transformed or torch.compiler.is_exporting():
             return super().forward(x)
         return self.on_cpu(x, self.weight.to(x.dtype), self.bias)
 
