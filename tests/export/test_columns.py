@@ -24,6 +24,7 @@ def few(table: ImageTable) -> ImageTable:
         table.factors,
         names=("category", "scale", "orientation", "posX", "posY"),
         sizes=(1, 1, 1, 3, 32),
+        label=None,
     )
     return dataclasses.replace(table, bits=np.array(table.bits[:96]), factors=space)
 
