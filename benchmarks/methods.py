@@ -34,10 +34,9 @@ def run(method: str, seed: int, threads: int, runs: Path) -> None:
     subprocess.run([*command, *train], check=True)
     evaluate = ["evaluate", str(out), "--threads", str(threads)]
     subprocess.run([*command, *evaluate], check=True)
-    if not (out / "traversal.png").exists():
-        subprocess.run([*command, "traverse", str(out)], check=True)
+    subprocess.run([*command, "traverse", str(out)], check=True)
     without_posterior = json.loads((out / "scores.json").read_text())["kl"] is None
-    if not (out / "information.json").exists() and not without_posterior:
+    if not without_posterior:
         information = ["information", str(out), "--threads", str(threads)]
         subprocess.run([*command, *information], check=True)
     keep(out, RESULTS / method, train)

@@ -180,3 +180,12 @@ def test_the_results_table_is_that_of_the_committed_scores() -> None:
     assert committed.count("\n| ") >= 4
     assert (ROOT / "results" / "quick" / "table.md").read_text() == committed
     assert committed in (ROOT / "README.md").read_text()
+
+
+def test_the_table_of_methods_is_that_of_the_committed_results() -> None:
+    from benchmarks.methods import QUICK, table
+
+    committed = table(ROOT / "results" / "methods")
+    assert all(f"| `{name}` |" in committed for name in METHODS if name != QUICK)
+    assert (ROOT / "results" / "methods" / "table.md").read_text() == committed
+    assert committed in (ROOT / "results" / "methods" / "README.md").read_text()
