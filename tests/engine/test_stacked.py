@@ -26,9 +26,9 @@ SEEDS = (0, 5)
 
 @pytest.fixture(scope="module")
 def small() -> ImageTable:
-    """48 random pictures of 16×20, which the networks frame."""
-    bits = np.random.default_rng(0).integers(0, 256, (48, 40), dtype=np.uint8)
-    return ImageTable("random", bits, 16, 20, FactorSpace(("shape", "size"), (6, 8)))
+    """48 random pictures of 16×16."""
+    bits = np.random.default_rng(0).integers(0, 256, (48, 32), dtype=np.uint8)
+    return ImageTable("random", bits, 16, 16, FactorSpace(("shape", "size"), (6, 8)))
 
 
 def config(name: str, steps: int, seed: int = 0, **hyperparameters: float) -> Config:
@@ -52,7 +52,7 @@ def apart(run: Run, other: Run) -> float:
     a, b = (read(r.checkpoint_file, r.read_config().identity()) for r in (run, other))
     assert a.step == b.step
     assert a.tensors.keys() == b.tensors.keys()
-    start = State(run.read_config(), (1, 16, 20), CPU).parts.state_dict()
+    start = State(run.read_config(), (1, 16, 16), CPU).parts.state_dict()
     names = [name for name in a.tensors if name.startswith("parts.")]
     away = sum((a.tensors[n] - b.tensors[n]).square().sum() for n in names)
     moved = sum((a.tensors[n] - start[n.removeprefix("parts.")]).square().sum() for n in names)

@@ -1,0 +1,179 @@
+"""Categories of images without labels: small steps lead from an image to others of its category.
+
+Two images that differ by a small step of a continuous factor differ in few pixels; two categories
+of one place and size differ in more. A chart is the images whose codes lie nearest to one image's;
+the longest edges of its minimum spanning tree over pixel distances are cut until K parts stand.
+Charts that lie close are then matched part to part, so that the same part has one name in all.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
+from scipy.spatial import KDTree
+from tqdm import tqdm
+
+from unbraid.data.images import ImageTable
+from unbraid.errors import UserError
+
+# A part holds this share of its chart at least; below, it is a few odd images.
+LEAST = 0.12
+# Of the distances from a part to another, how many are compared: where the two charts overlap.
+NEAREST = 0.2
+
+
+class Chart(NamedTuple):
+    """Images of neighbouring codes, each with its part, −1 for none."""
+
+    centre: int
+    items: Int[np.ndarray, " n"]
+    part: Int[np.ndarray, " n"]
+    pixels: torch.Tensor
+
+
+def categories(
+    table: ImageTable,
+    place_nz: Float[np.ndarray, "n z"],
+    k: int,
+    rng: np.random.Generator,
+    *,
+    charts: int = 800,
+    images: int = 360,
+    gap: float = 1.1,
+    neighbours: int = 12,
+) -> tuple[Int[np.ndarray, " i"], Int[np.ndarray, " i"], dict[str, float]]:
+    """The images that some chart names a category of, their categories, and how it went.
+
+    `place_nz` is each image's code in posterior stds, without the dimensions that are not used. A
+    chart counts if its shortest edge cut is `gap` times the longest one kept.
+    """
+    tree = KDTree(place_nz)
+    found = []
+    for centre in tqdm(rng.integers(0, len(table), charts), desc="charts", unit="chart"):
+        index = np.sort(tree.query(place_nz[centre], images)[1])
+        pixels = torch.from_numpy(table.images(index).reshape(images, -1)).float()
+        part = parts_of(_hamming(pixels, pixels), k, gap)
+        if part is not None:
+            found.append(Chart(int(centre), index, part, pixels))
+    if len(found) <= neighbours:
+        raise UserError(
+            f"charts={charts}: {len(found)} fall into {k} clear parts, and each is matched with"
+            f" {neighbours} others; train longer before, or give more charts"
+        )
+    names, agreement = _named(found, place_nz, k, neighbours, rng)
+    votes_nk = np.zeros((len(table), k), np.int32)
+    for chart, name in zip(found, names, strict=True):
+        held = chart.part >= 0
+        np.add.at(votes_nk, (chart.items[held], name[chart.part[held]]), 1)
+    index = np.flatnonzero(votes_nk.any(axis=1))
+    told = {"charts": float(len(found)), "of": float(charts), "agreement": agreement}
+    return index, votes_nk[index].argmax(axis=1), told | {"images": float(len(index))}
+
+
+def parts_of(
+    distance: Float[np.ndarray, "n n"], k: int, gap: float
+) -> Int[np.ndarray, " n"] | None:
+    """Each item's part, −1 for none, once the longest edges are cut; None if that is not clear."""
+    n = len(distance)
+    # An edge of length 0 would be none to scipy.
+    tree = minimum_spanning_tree(csr_matrix(distance + 1e-3)).tocoo()
+    order = np.argsort(-tree.data)
+    for cut in range(1, n // 3):
+        kept = order[cut:]
+        edges = csr_matrix((tree.data[kept], (tree.row[kept], tree.col[kept])), shape=(n, n))
+        part = connected_components(edges, directed=False)[1]
+        sizes = np.bincount(part)
+        if (sizes >= LEAST * n).sum() < k:
+            continue
+        if tree.data[order[cut - 1]] < gap * tree.data[order[cut]]:
+            return None
+        named = np.full(len(sizes), -1)
+        named[np.argsort(-sizes)[:k]] = np.arange(k)
+        return named[part]
+    return None
+
+
+def _named(
+    charts: list[Chart],
+    place_nz: Float[np.ndarray, "n z"],
+    k: int,
+    neighbours: int,
+    rng: np.random.Generator,
+) -> tuple[list[np.ndarray], float]:
+    """For each chart the category of every part, and how many pairs of charts agree in all parts.
+
+    Names spread along the surest matches; then each chart takes what its neighbours weigh most for.
+    """
+    orders = [np.array(order) for order in itertools.permutations(range(k))]
+    centres = place_nz[[chart.centre for chart in charts]]
+    near = np.asarray(KDTree(centres).query(centres, neighbours + 1)[1])[:, 1:]
+    pairs = {tuple(sorted((i, int(j)))) for i in range(len(charts)) for j in near[i]}
+    matches = {}
+    for i, j in tqdm(sorted(pairs), desc="matching charts", unit="pair"):
+        matches[i, j] = _match(charts[i], charts[j], k, orders)
+    around: list[list[tuple[int, np.ndarray, float]]] = [[] for _ in charts]
+    for (i, j), (order, sure) in matches.items():
+        around[i].append((j, order, sure))
+        around[j].append((i, np.argsort(order), sure))
+    names: list[np.ndarray | None] = [None] * len(charts)
+    while any(name is None for name in names):
+        border = [
+            (sure, j, order, i)
+            for i, name in enumerate(names)
+            if name is not None
+            for j, order, sure in around[i]
+            if names[j] is None
+        ]
+        if not border:
+            names[names.index(None)] = np.arange(k)
+            continue
+        _, j, order, i = max(border, key=lambda edge: edge[0])
+        known, name = names[i], np.empty(k, np.int64)
+        assert known is not None
+        name[order] = known
+        names[j] = name
+    settled = [name for name in names if name is not None]
+    for _ in range(20):
+        moved = False
+        for i in rng.permutation(len(charts)):
+            weight = [
+                sum(sure * (settled[j][order] == name).mean() for j, order, sure in around[i])
+                for name in orders
+            ]
+            best = orders[int(np.argmax(weight))]
+            moved |= bool((best != settled[i]).any())
+            settled[i] = best
+        if not moved:
+            break
+    agree = [(settled[j][order] == settled[i]).all() for (i, j), (order, _) in matches.items()]
+    return settled, float(np.mean(agree))
+
+
+def _match(
+    one: Chart, other: Chart, k: int, orders: list[np.ndarray]
+) -> tuple[Int[np.ndarray, " k"], float]:
+    """Which part of `other` each part of `one` is, and how sure: log second best over best cost."""
+    distance = _hamming(one.pixels, other.pixels)
+    cost = np.empty((k, k))
+    for p, q in itertools.product(range(k), range(k)):
+        between = distance[np.ix_(one.part == p, other.part == q)]
+        cost[p, q] = _low(between.min(axis=0)) + _low(between.min(axis=1))
+    totals = [cost[np.arange(k), order].sum() for order in orders]
+    best, second = np.argsort(totals)[:2]
+    return orders[best], float(np.log((totals[second] + 1) / (totals[best] + 1)))
+
+
+def _low(distances: Float[np.ndarray, " n"]) -> float:
+    return float(np.sort(distances)[: max(1, int(len(distances) * NEAREST))].mean())
+
+
+def _hamming(one: torch.Tensor, other: torch.Tensor) -> Float[np.ndarray, "i j"]:
+    """How many pixels differ, of every image of one from every image of the other."""
+    lit, lit_too = one.sum(dim=1), other.sum(dim=1)
+    return (lit[:, None] + lit_too[None] - 2 * one @ other.T).numpy().astype(np.float64)
