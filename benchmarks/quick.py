@@ -21,24 +21,25 @@ from benchmarks.step import machine
 RESULTS = Path("results/quick")
 MEASURED = (
     *("config.toml", "log.jsonl", "scores.json", "information.json"),
-    *("traversal.png", "cascade.png"),
+    *("traversal.png", "cascade.png", "survey.json"),
 )
 METRICS = ("FactorVAE score", "unsupervised classification accuracy")
 COLUMNS = ("jeong2019", "kim2018", "locatello2019", "lecture", "one_to_one", "majority")
 
 
-def run(seed: int, threads: int, runs: Path) -> None:
-    """One seed: train or continue, evaluate, draw, keep what was measured."""
-    out = runs / f"quick-{seed}"
+def run(
+    seed: int, threads: int, out: Path, kept: Path, method: str = "cascade-vae", *more: str
+) -> None:
+    """One seed: train or continue, with `more` flags, evaluate, draw, keep what was measured."""
     command = [sys.executable, "-m", "unbraid"]
-    train = ["train", "cascade-vae", "--preset", "quick", "--seed", str(seed), "--resume"]
+    train = ["train", method, "--preset", "quick", "--seed", str(seed), *more, "--resume"]
     train += ["--threads", str(threads), "--out", str(out)]
     subprocess.run([*command, *train], check=True)
     if not (out / "scores.json").exists():
         subprocess.run([*command, "evaluate", str(out), "--threads", str(threads)], check=True)
     if not (out / "traversal.png").exists():
         subprocess.run([*command, "traverse", str(out)], check=True)
-    keep(out, RESULTS / f"seed-{seed}", train)
+    keep(out, kept, train)
 
 
 def keep(run: Path, kept: Path, command: list[str]) -> None:
@@ -84,7 +85,7 @@ def main() -> None:
     flags = parser.parse_args()
     if not flags.table:
         for seed in flags.seeds:
-            run(seed, flags.threads, flags.runs)
+            run(seed, flags.threads, flags.runs / f"quick-{seed}", RESULTS / f"seed-{seed}")
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / "table.md").write_text(table())
     print(table())

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from benchmarks import charts
+import torch
+from tests.methods import worlds
 
+from unbraid import charts
 from unbraid.data.factors import FactorSpace
 from unbraid.data.images import ImageTable, packed
-from unbraid.errors import UserError
 
 
 def distances(places: list[float]) -> np.ndarray:
@@ -27,29 +28,39 @@ def test_the_longest_edges_are_cut_if_they_are_clearly_longer() -> None:
 @pytest.fixture(scope="module")
 def bars() -> ImageTable:
     """Bars of 2, 4 and 6 rows, 24 pixels apart, at 40 places, 4, 8 and 12 pixels apart."""
-    images = np.zeros((3, 40, 1, 8, 64), np.uint8)
-    for kind in range(3):
-        for place in range(40):
-            images[kind, place, 0, : 2 * kind + 2, place : place + 12] = 1
     factors = FactorSpace(("length", "place"), (3, 40))
-    return ImageTable("bars", packed(images.reshape(-1, 1, 8, 64), 1), 8, 64, factors)
+    return ImageTable("bars", packed(worlds.bars(), 1), 8, 64, factors)
 
 
 def test_charts_name_each_category_alike_everywhere(bars: ImageTable) -> None:
     """The code tells the place alone; a chart sees all lengths at some places, and no label."""
     place = np.tile(np.arange(40.0), 3)[:, None]
-    index, category, told = charts.categories(
-        bars, place, 3, np.random.default_rng(0), charts=60, images=30, neighbours=6
+    named = charts.categories(
+        bars.images, place, 3, np.random.default_rng(0), charts=60, size=30, gap=1.1
     )
-    length = index // 40
-    names = [set(category[length == kind]) for kind in range(3)]
+    length = named.item // 40
+    names = [set(named.category[length == kind]) for kind in range(3)]
     assert [len(name) for name in names] == [1, 1, 1]
     assert len(set.union(*names)) == 3
-    assert told["agreement"] == 1
-    assert told["images"] == len(index) >= 60
+    assert named.agreement == 1
+    assert len(named.item) >= 60
+    assert charts.NEIGHBOURS < named.clear <= 60
 
 
-def test_too_few_clear_charts_are_told(bars: ImageTable) -> None:
+def test_too_few_clear_charts_name_nothing(bars: ImageTable) -> None:
     place = np.tile(np.arange(40.0), 3)[:, None]
-    with pytest.raises(UserError, match=r"charts=4: .*give more charts"):
-        charts.categories(bars, place, 3, np.random.default_rng(0), charts=4, images=30)
+    named = charts.categories(
+        bars.images, place, 3, np.random.default_rng(0), charts=4, size=30, gap=1.1
+    )
+    assert len(named.item) == len(named.category) == 0
+    assert named.clear <= 4
+
+
+def test_distances_are_counts_of_pixels_that_differ_and_squared_of_greys() -> None:
+    rng = np.random.default_rng(0)
+    bits = torch.from_numpy(rng.integers(0, 2, (5, 64), np.uint8))
+    differ = (bits[:, None] != bits[None]).sum(dim=2).numpy()
+    assert (charts.distance(bits, bits) == differ).all()
+    greys = torch.from_numpy(rng.random((5, 64), np.float32))
+    squared = ((greys[:, None] - greys[None]) ** 2).sum(dim=2).numpy()
+    np.testing.assert_allclose(charts.distance(greys, greys), squared, atol=1e-5)

@@ -87,7 +87,9 @@ def _add_train_flags(parser: Parser, method: type[Method]) -> None:
     run = parser.add_argument_group("run")
     run.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run directory")
     run.add_argument("--data", default=None, help=DATA)
-    run.add_argument("--preset", choices=method.PRESETS, default="paper", help=presets)
+    first = next(iter(method.PRESETS))
+    presets += f"; default {first}"
+    run.add_argument("--preset", choices=method.PRESETS, default=first, help=presets)
     run.add_argument("--steps", type=int, help="steps to train for, in all")
     run.add_argument("--batch", type=int, help="images a step")
     run.add_argument("--seed", type=int, help="0 to 4294967295, default 0")

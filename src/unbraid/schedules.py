@@ -30,3 +30,8 @@ def opened_joint(step: int, stage_steps: int, warmup_stages: int) -> int:
 def capacity(step: int, steps: int, final: float) -> float:
     """A capacity that rises in a straight line from 0 to `final` over `steps`, and stays there."""
     return final * min(step / steps, 1.0)
+
+
+def falling(step: int, steps: int, first: float, last: float) -> float:
+    """From `first` to `last` in equal ratios over `steps`, and there it stays."""
+    return first * (last / first) ** min(step / steps, 1.0)

@@ -5,6 +5,7 @@ import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -48,8 +49,8 @@ def test_a_stopped_run_keeps_the_same_stages(
 ) -> None:
     advance = State.advance
 
-    def interrupted(state: State, x: torch.Tensor) -> None:
-        advance(state, x)
+    def interrupted(state: State, x: torch.Tensor, *told: Any) -> None:
+        advance(state, x, *told)
         if state.step == 6:
             os.kill(os.getpid(), signal.SIGINT)
 
@@ -83,8 +84,8 @@ def test_weights_that_are_not_finite_are_no_stage(
 ) -> None:
     advance = State.advance
 
-    def poisoned(state: State, x: torch.Tensor) -> None:
-        advance(state, x)
+    def poisoned(state: State, x: torch.Tensor, *told: Any) -> None:
+        advance(state, x, *told)
         with torch.no_grad():
             next(state.parts["decoder"].parameters()).fill_(torch.inf)
 

@@ -44,8 +44,8 @@ def interrupt_at(stop: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C during the step that `stop` counts."""
     advance = State.advance
 
-    def interrupted(state: State, x: torch.Tensor) -> None:
-        advance(state, x)
+    def interrupted(state: State, x: torch.Tensor, *told: Any) -> None:
+        advance(state, x, *told)
         if state.step == stop:
             os.kill(os.getpid(), signal.SIGINT)
 
@@ -103,10 +103,10 @@ def test_killed_between_checkpoints_gives_the_same_bits(
     if child == 0:
         advance = State.advance
 
-        def killed(state: State, x: torch.Tensor) -> None:
+        def killed(state: State, x: torch.Tensor, *told: Any) -> None:
             if state.step == 17:
                 os.kill(os.getpid(), signal.SIGKILL)
-            advance(state, x)
+            advance(state, x, *told)
             time.sleep(0.02)
 
         monkeypatch.setattr(State, "advance", killed)
@@ -235,11 +235,11 @@ def test_a_loss_that_is_not_finite_stops_with_the_last_good_checkpoint(
     config = tiny_config()
     advance = State.advance
 
-    def poisoned(state: State, x: torch.Tensor) -> None:
+    def poisoned(state: State, x: torch.Tensor, *told: Any) -> None:
         if state.step == 8:
             with torch.no_grad():
                 next(state.parts["decoder"].parameters()).fill_(torch.nan)
-        advance(state, x)
+        advance(state, x, *told)
 
     monkeypatch.setattr(State, "advance", poisoned)
     with pytest.raises(DivergedError, match="step 8: reconstruction and elbo and l2 became NaN"):
@@ -259,8 +259,8 @@ def test_weights_that_are_not_finite_never_replace_a_good_checkpoint(
     before = run.checkpoint_file.read_bytes()
     advance = State.advance
 
-    def poisoned(state: State, x: torch.Tensor) -> None:
-        advance(state, x)
+    def poisoned(state: State, x: torch.Tensor, *told: Any) -> None:
+        advance(state, x, *told)
         with torch.no_grad():
             next(state.parts["decoder"].parameters()).fill_(torch.inf)
 
@@ -370,9 +370,9 @@ def test_a_step_takes_as_many_batches_as_the_method_says(
     seen = []
     advance = State.advance
 
-    def watched(state: State, x: torch.Tensor) -> None:
+    def watched(state: State, x: torch.Tensor, *told: Any) -> None:
         seen.append(x)
-        advance(state, x)
+        advance(state, x, *told)
 
     monkeypatch.setattr(State, "advance", watched)
     train(Config(find(name)(), "dsprites", Budget(2, 4), 0, "fp32"), table, tmp_path / name)

@@ -3,10 +3,13 @@
 import dataclasses
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from unbraid.codes import Codes
 from unbraid.methods import Losses, Method, find
+from unbraid.methods.base import Dataset
 
 SHAPE = (1, 16, 16)
 STAGED = {
@@ -15,9 +18,13 @@ STAGED = {
     "continuous": 4,
     "capacity_steps": 10,
     "discriminator_width": 16,
+    "fall_steps": 5,
+    "survey_step": 6,
+    "cool_from": 8,
+    "cool_to": 16,
 }
-# Steps in each stage of STAGED: before and after each opening, d closed and open; and a capacity
-# at 0, on its rise, and at its end.
+# Steps in each stage of STAGED: before and after each opening, d closed and open; a capacity at 0,
+# on its rise, and at its end; and a β at the top of its fall, on it, and after a survey.
 STEPS = (0, 4, 7, 100)
 
 
@@ -46,3 +53,29 @@ def world(method: Method, seed: int = 0) -> tuple[nn.ModuleDict, Tensor, dict[st
 def losses(method: Method, step: int, seed: int = 0) -> Losses:
     parts, x, noise = world(method, seed)
     return method.losses(parts, x, noise, step)
+
+
+def bars() -> np.ndarray:
+    """Bars of 2, 4 and 6 rows at 40 places a pixel apart, (120, 1, 8, 64), length by length."""
+    images = np.zeros((3, 40, 1, 8, 64), np.uint8)
+    for kind in range(3):
+        for place in range(40):
+            images[kind, place, 0, : 2 * kind + 2, place : place + 12] = 1
+    return images.reshape(-1, 1, 8, 64)
+
+
+def surveyed(method: Method, seed: int = 0) -> list[Any]:
+    """What a survey of these bars, coded by their place alone, does to the parts and to a batch."""
+    torch.manual_seed(seed)
+    parts = method.build((1, 16, 32))
+    place_nz = np.zeros((120, method.continuous), np.float32)
+    place_nz[:, 0] = np.tile(np.linspace(-2, 2, 40), 3)
+    std_nz = np.ones_like(place_nz)
+    std_nz[:, 0] = 0.1
+    images = bars().reshape(-1, 1, 16, 32)
+    drawn = torch.Generator().manual_seed(seed)
+    dataset = Dataset(lambda i: images[i], lambda: Codes(place_nz, std_nz), drawn)
+    told = method.survey(parts, dataset)
+    index, given = method.choose(parts, torch.arange(8), drawn)
+    weights = [w.sum().item() for w in parts.state_dict().values()]
+    return [told, index.tolist(), {name: t.tolist() for name, t in given.items()}, weights]

@@ -17,7 +17,7 @@ from unbraid.methods import Method
 
 def configure(
     method: type[Method],
-    preset: str = "paper",
+    preset: str | None = None,
     hyperparameters: Mapping[str, Any] | None = None,
     run: Mapping[str, Any] | None = None,
     *,
@@ -26,11 +26,13 @@ def configure(
 ) -> Config:
     """What was given, over the run that is `continued` if it exists, else over the preset.
 
+    Without a preset it is the method's first: that of its paper, if it has one.
     `run` may hold data, steps, batch, seed and precision. UserError for an unknown preset,
     hyperparameter, dataset or device, or a value out of its range.
     """
     hyperparameters, run = dict(hyperparameters or {}), dict(run or {})
     where = usable_device(device)
+    preset = preset or next(iter(method.PRESETS))
     if preset not in method.PRESETS:
         raise UserError(
             f"preset {preset!r}: unknown for {method.name}; give one of {', '.join(method.PRESETS)}"

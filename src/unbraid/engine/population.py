@@ -35,7 +35,8 @@ def train_population(
     On a CPU each is the run that `train` gives for `config` with this seed and one thread, bit for
     bit: a process of one thread trains each, `at_once` of them at a time, by default one a core.
     The processes are spawned, so a script calls this under `if __name__ == "__main__":`. On a GPU
-    one step moves all members, with the numbers of the run alone but for rounding. Ctrl-C (or
+    one step moves all members, with the numbers of the run alone but for rounding; those of a
+    method that must be `alone` follow one another. Ctrl-C (or
     SIGTERM) ends every member after a step with a checkpoint, as KeyboardInterrupt. A member that
     fails stops no other; UserError names those that did at the end, and at once what `train` would
     refuse of any.
@@ -49,10 +50,11 @@ def train_population(
             run.write_config(its_config)
     unfinished = {run: c for run, c in members.items() if not _finished(run, c)}
     how = {"device": device, "checkpoint_seconds": checkpoint_seconds}
-    if usable_device(device).type == "cuda":
+    on_gpu = usable_device(device).type == "cuda"
+    if on_gpu and not config.method.alone:
         failed = together.train_together(unfinished, table, **how)
     else:
-        failed = workers.train_each(unfinished, table, at_once, **how)
+        failed = workers.train_each(unfinished, table, 1 if on_gpu else at_once, **how)
     if failed:
         raise UserError(
             f"{len(failed)} of {len(members)} members failed, the others are done; give --resume"

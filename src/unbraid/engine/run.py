@@ -127,10 +127,15 @@ class Run:
         return self.path / "scores.json"
 
     @property
+    def survey_file(self) -> Path:
+        return self.path / "survey.json"
+
+    @property
     def written_by_training(self) -> list[Path]:
         """The files that training replaces whole."""
         checkpoints = [self.checkpoint_file, checkpoint.previous(self.checkpoint_file)]
-        return [self.config_file, self.log_file, self.provenance_file, *checkpoints]
+        files = [self.config_file, self.log_file, self.provenance_file, self.survey_file]
+        return [*files, *checkpoints]
 
     def write_config(self, config: Config) -> None:
         """Write config.toml, atomically."""

@@ -71,6 +71,7 @@ class Stack:
         self, states: list[State], pictures: Pictures, *, exchanges: int | None = None
     ) -> None:
         config, device = states[0].config, pictures.device
+        assert not config.method.alone, config.method.name
         self.states, self.step = states, states[0].step
         self._config, self._method, self._pictures = config, config.method, pictures
         self._objective = _Objective(config.method, states[0].parts)

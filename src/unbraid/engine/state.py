@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -31,13 +32,19 @@ class State:
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
 
-    def advance(self, x: Tensor) -> None:
-        """One step on a batch; DivergedError, with no weight changed, if a loss is not finite."""
+    def advance(self, x: Tensor, told: Mapping[str, Tensor] | None = None) -> None:
+        """One step on a batch, and what `Method.choose` told of it.
+
+        DivergedError, with no weight changed, if a loss is not finite.
+        """
         method, seed = self.config.method, self.config.seed
         if method.restarts(self.step):
             self.optimisers = self._fresh_optimisers()
+        for name, group in method.groups().items():
+            for settings in self.optimisers[name].param_groups:
+                settings["lr"] = group.learning_rate * method.pace(self.step)
         drawn = noise.normal(seed, self.step, method.noise_shapes(len(x)))
-        drawn = {name: n.to(self.device) for name, n in drawn.items()}
+        drawn = {n: t.to(self.device) for n, t in {**drawn, **(told or {})}.items()}
         with computing_in(self.config.precision, self.device):
             losses = method.losses(self.parts, x, drawn, self.step)
         self._check(losses)

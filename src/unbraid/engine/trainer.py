@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 import unbraid
 from unbraid.data.images import ImageTable
-from unbraid.engine import checkpoint, noise, stages
+from unbraid.engine import checkpoint, noise, stages, survey
 from unbraid.engine.configure import usable_device
 from unbraid.engine.log import Log
 from unbraid.engine.run import Config, Run
@@ -149,14 +149,20 @@ def _flat(config: Config) -> dict[str, object]:
     return {**table, **budget, **hyperparameters}
 
 
-def _loop(it: Sitting, table: ImageTable, stop: list[int], checkpoint_seconds: float) -> None:
+def _loop(it: Sitting, table: ImageTable, stop: Stop, checkpoint_seconds: float) -> None:
     state, config = it.state, it.state.config
     saved_at = time.monotonic()
     images = config.budget.batch * config.method.batches
     while state.step < config.budget.steps:
+        if config.method.surveys(state.step):
+            it.save()
+            with stop.at_once():
+                survey.take(it.run, state, table)
         index = noise.batch_indices(config.seed, state.step, len(table), images)
+        drawn = noise.generator(config.seed, "choose", state.step)
+        index, told = config.method.choose(state.parts, index, drawn)
         x = torch.from_numpy(table.images(index.numpy())).to(state.device).float()
-        state.advance(x)
+        state.advance(x, told)
         stages.keep(it.run, state)
         it.note(1)
         if stop:
@@ -168,13 +174,38 @@ def _loop(it: Sitting, table: ImageTable, stop: list[int], checkpoint_seconds: f
     it.save()
 
 
+class Stop(list[int]):
+    """The signals to stop that have come."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waits = True
+
+    def receive(self, number: int, _: Any) -> None:
+        """The handler of a signal."""
+        self.append(number)
+        if not self._waits:
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """In here a signal raises KeyboardInterrupt where it finds the program."""
+        if self:
+            raise KeyboardInterrupt
+        self._waits = False
+        try:
+            yield
+        finally:
+            self._waits = True
+
+
 @contextlib.contextmanager
-def stoppable() -> Iterator[list[int]]:
+def stoppable() -> Iterator[Stop]:
     """Ctrl-C and SIGTERM are noted, not obeyed at once, so that a step always ends whole."""
-    received: list[int] = []
+    received = Stop()
     try:
         old = {
-            number: signal.signal(number, lambda n, _: received.append(n))
+            number: signal.signal(number, received.receive)
             for number in (signal.SIGINT, signal.SIGTERM)
         }
     except ValueError:  # only the main thread may set handlers

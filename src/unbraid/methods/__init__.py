@@ -9,6 +9,7 @@ from unbraid.methods.beta_tcvae import BetaTCVAE
 from unbraid.methods.beta_vae import BetaVAE
 from unbraid.methods.cascade_vae import CascadeVAE
 from unbraid.methods.cascade_vae_c import CascadeVAEC
+from unbraid.methods.chart_vae import ChartVAE
 from unbraid.methods.dip_vae_i import DIPVAEI
 from unbraid.methods.dip_vae_ii import DIPVAEII
 from unbraid.methods.factor_vae import FactorVAE
@@ -30,6 +31,7 @@ METHODS: dict[str, type[Method]] = {
         DIPVAEII,
         CascadeVAEC,
         CascadeVAE,
+        ChartVAE,
         JointVAE,
         QLAE,
     )

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
 from unbraid import latents
+from unbraid.codes import Codes
 from unbraid.errors import UserError
 from unbraid.nets import ConvDecoder, ConvEncoder
 
@@ -59,6 +61,18 @@ class Pass(NamedTuple):
     kl_z: Float[Tensor, " z"]
 
 
+class Dataset(NamedTuple):
+    """What a method sees of all images when it surveys them; no label is in it.
+
+    `images` gives those of an index, `encode` the codes of all without the discrete part, and
+    `generator` is what the survey may draw from.
+    """
+
+    images: Callable[[np.ndarray], np.ndarray]
+    encode: Callable[[], Codes]
+    generator: torch.Generator
+
+
 @dataclass(frozen=True)
 class Preset:
     """A named choice of hyperparameters and budget, with its source."""
@@ -84,6 +98,8 @@ class Method:
     # How many batches of the budget's size a step takes, and the least size of one.
     batches: ClassVar[int] = 1
     smallest_batch: ClassVar[int] = 1
+    # Whether a member must be trained by itself: its steps need more of the dataset than a batch.
+    alone: ClassVar[bool] = False
 
     continuous: int = hyperparameter(10, "number m of continuous dimensions", "dimensions", "10")
     learning_rate: float = hyperparameter(1e-4, "Adam's rate", "per step", "1e-4")
@@ -128,6 +144,30 @@ class Method:
         """Whether Adam's moments start afresh before this step."""
         return False
 
+    def pace(self, step: int) -> float:
+        """What the groups' learning rates are multiplied with at a step."""
+        return 1.0
+
+    def surveys(self, step: int) -> bool:
+        """Whether the method looks at the whole dataset before this step."""
+        return False
+
+    def survey(self, parts: nn.ModuleDict, dataset: Dataset) -> dict[str, Any]:
+        """Change the parts by what the dataset shows; says in plain values what was seen.
+
+        All that later steps need of it is kept in buffers of the parts.
+        """
+        return {}
+
+    def choose(
+        self, parts: nn.ModuleDict, index_b: Int[Tensor, " b"], generator: torch.Generator
+    ) -> tuple[Int[Tensor, " b"], dict[str, Tensor]]:
+        """The items of a batch, where uniform ones would be `index_b`; and what `losses` is told.
+
+        The latter goes with the noise, by name.
+        """
+        return index_b, {}
+
     def discrete_is_open(self, step: int) -> bool:
         """Whether a discrete code takes part at a step: always, unless a schedule opens it."""
         return self.categories > 0
@@ -167,7 +207,10 @@ class Method:
         noise: Mapping[str, Tensor],
         step: int,
     ) -> Losses:
-        """The objective on one batch (`batches` of them, one after the other in `x`)."""
+        """The objective on one batch (`batches` of them, one after the other in `x`).
+
+        `noise` holds what `noise_shapes` asks for and what `choose` tells.
+        """
         code = self.forward(parts, x, noise["z"])
         penalty, more = self.regulariser(code, step)
         return self.weighed(parts, code.reconstruction, code.kl_z, step, more, penalty)

@@ -91,7 +91,7 @@ class CascadeVAE(CascadeVAEC):
         more: dict[str, Tensor] = {}
         if self.discrete_is_open(step):
             with torch.no_grad():
-                category_b = assign(self._cost(parts, x, z_bz), self.pairwise)
+                category_b = assign(category_costs(parts, x, z_bz, self.categories), self.pairwise)
             d_bk = functional.one_hot(category_b, self.categories).to(z_bz.dtype)
             share_k = d_bk.mean(dim=0)
             # λ′ Σ_k n_k(n_k − 1)/2 over the batch, an image's part of it.
@@ -107,14 +107,15 @@ class CascadeVAE(CascadeVAEC):
     def categorise(
         self, parts: nn.ModuleDict, x: Float[Tensor, "b c h w"], mean_bz: Float[Tensor, "b z"]
     ) -> Int[Tensor, " b"]:
-        return self._cost(parts, x, mean_bz).argmin(dim=1)
+        return category_costs(parts, x, mean_bz, self.categories).argmin(dim=1)
 
-    def _cost(
-        self, parts: nn.ModuleDict, x: Float[Tensor, "b c h w"], z_bz: Float[Tensor, "b z"]
-    ) -> Float[Tensor, "b k"]:
-        """−ln p(x | z, d) of every image under every category, nats."""
-        b, k = x.shape[0], self.categories
-        d_kk = torch.eye(k, device=z_bz.device, dtype=z_bz.dtype)
-        code = torch.cat([z_bz.repeat_interleave(k, dim=0), d_kk.repeat(b, 1)], dim=1)
-        nats = latents.bernoulli_nats(parts["decoder"](code), x.repeat_interleave(k, dim=0))
-        return nats.unflatten(0, (b, k))
+
+def category_costs(
+    parts: nn.ModuleDict, x: Float[Tensor, "b c h w"], z_bz: Float[Tensor, "b z"], k: int
+) -> Float[Tensor, "b k"]:
+    """−ln p(x | z, d) of every image under each of K categories, nats."""
+    b = x.shape[0]
+    d_kk = torch.eye(k, device=z_bz.device, dtype=z_bz.dtype)
+    code = torch.cat([z_bz.repeat_interleave(k, dim=0), d_kk.repeat(b, 1)], dim=1)
+    nats = latents.bernoulli_nats(parts["decoder"](code), x.repeat_interleave(k, dim=0))
+    return nats.unflatten(0, (b, k))

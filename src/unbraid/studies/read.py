@@ -90,7 +90,7 @@ def _rows(given: dict[str, Any], table: dict[str, Any], scoring: Scoring, path: 
     rows = []
     for combination in itertools.product(*values.values()):
         chosen = dict(zip(values, combination, strict=True))
-        base = configure(method, named.get("preset", "paper"), chosen, run)
+        base = configure(method, named.get("preset"), chosen, run)
         configs = [dataclasses.replace(base, seed=s) for s in _seeds(named.get("seeds", 10), path)]
         jobs = tuple(Job(config, scoring) for config in configs)
         rows.append(Row(_title(base, chosen), jobs, published))

@@ -79,7 +79,7 @@ class Job:
         run = {name: config[name] for name in ("data", "seed", "precision")} | config["budget"]
         by = tuple(suite.Job(*job) for job in scoring["by"])
         return Job(
-            configure(find(config["method"]), "paper", config["hyperparameters"], run),
+            configure(find(config["method"]), None, config["hyperparameters"], run),
             Scoring(tuple(scoring["metrics"]), by, scoring["checkpoints"], scoring["sample"]),
         )
 

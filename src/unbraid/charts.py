@@ -9,6 +9,7 @@ Charts that lie close are then matched part to part, so that the same part has o
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -19,9 +20,8 @@ from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 from scipy.spatial import KDTree
 from tqdm import tqdm
 
-from unbraid.data.images import ImageTable
-from unbraid.errors import UserError
-
+# Charts that each is matched with.
+NEIGHBOURS = 12
 # A part holds this share of its chart at least; below, it is a few odd images.
 LEAST = 0.12
 # Of the distances from a part to another, how many are compared: where the two charts overlap.
@@ -37,43 +37,54 @@ class Chart(NamedTuple):
     pixels: torch.Tensor
 
 
+class Named(NamedTuple):
+    """The images that some chart names a category of, their categories, and how it went.
+
+    `clear` charts fell into K parts; `agreement` is the share of neighbouring charts whose match
+    gives every part of the two the same name.
+    """
+
+    item: Int[np.ndarray, " i"]
+    category: Int[np.ndarray, " i"]
+    clear: int
+    agreement: float
+
+
 def categories(
-    table: ImageTable,
+    images: Callable[[np.ndarray], np.ndarray],
     place_nz: Float[np.ndarray, "n z"],
     k: int,
     rng: np.random.Generator,
     *,
-    charts: int = 800,
-    images: int = 360,
-    gap: float = 1.1,
-    neighbours: int = 12,
-) -> tuple[Int[np.ndarray, " i"], Int[np.ndarray, " i"], dict[str, float]]:
-    """The images that some chart names a category of, their categories, and how it went.
+    charts: int,
+    size: int,
+    gap: float,
+) -> Named:
+    """Names a category of the images of `charts` random charts of `size` images, where it is clear.
 
-    `place_nz` is each image's code in posterior stds, without the dimensions that are not used. A
-    chart counts if its shortest edge cut is `gap` times the longest one kept.
+    `images` gives the images of an index; `place_nz` is each image's code in posterior stds,
+    without the dimensions that are not used. A chart counts if its shortest edge cut is `gap` times
+    the longest one kept. No image is named if there are too few to match.
     """
+    items, size = len(place_nz), min(size, len(place_nz))
     tree = KDTree(place_nz)
     found = []
-    for centre in tqdm(rng.integers(0, len(table), charts), desc="charts", unit="chart"):
-        index = np.sort(tree.query(place_nz[centre], images)[1])
-        pixels = torch.from_numpy(table.images(index).reshape(images, -1)).float()
-        part = parts_of(_hamming(pixels, pixels), k, gap)
+    for centre in tqdm(rng.integers(0, items, charts), desc="charts", unit="chart"):
+        index = np.sort(tree.query(place_nz[centre], size)[1].reshape(-1))
+        pixels = torch.from_numpy(images(index).reshape(size, -1))
+        part = parts_of(distance(pixels, pixels), k, gap)
         if part is not None:
             found.append(Chart(int(centre), index, part, pixels))
-    if len(found) <= neighbours:
-        raise UserError(
-            f"charts={charts}: {len(found)} fall into {k} clear parts, and each is matched with"
-            f" {neighbours} others; train longer before, or give more charts"
-        )
-    names, agreement = _named(found, place_nz, k, neighbours, rng)
-    votes_nk = np.zeros((len(table), k), np.int32)
+    if len(found) <= NEIGHBOURS:
+        nothing = np.empty(0, np.int64)
+        return Named(nothing, nothing, len(found), 0.0)
+    names, agreement = _named(found, place_nz, k, rng)
+    votes_nk = np.zeros((items, k), np.int32)
     for chart, name in zip(found, names, strict=True):
         held = chart.part >= 0
         np.add.at(votes_nk, (chart.items[held], name[chart.part[held]]), 1)
     index = np.flatnonzero(votes_nk.any(axis=1))
-    told = {"charts": float(len(found)), "of": float(charts), "agreement": agreement}
-    return index, votes_nk[index].argmax(axis=1), told | {"images": float(len(index))}
+    return Named(index, votes_nk[index].argmax(axis=1), len(found), agreement)
 
 
 def parts_of(
@@ -103,7 +114,6 @@ def _named(
     charts: list[Chart],
     place_nz: Float[np.ndarray, "n z"],
     k: int,
-    neighbours: int,
     rng: np.random.Generator,
 ) -> tuple[list[np.ndarray], float]:
     """For each chart the category of every part, and how many pairs of charts agree in all parts.
@@ -112,8 +122,8 @@ def _named(
     """
     orders = [np.array(order) for order in itertools.permutations(range(k))]
     centres = place_nz[[chart.centre for chart in charts]]
-    near = np.asarray(KDTree(centres).query(centres, neighbours + 1)[1])[:, 1:]
-    pairs = {tuple(sorted((i, int(j)))) for i in range(len(charts)) for j in near[i]}
+    near = np.asarray(KDTree(centres).query(centres, NEIGHBOURS + 1)[1])[:, 1:]
+    pairs = {tuple(sorted((i, int(j)))) for i in range(len(charts)) for j in near[i] if i != j}
     matches = {}
     for i, j in tqdm(sorted(pairs), desc="matching charts", unit="pair"):
         matches[i, j] = _match(charts[i], charts[j], k, orders)
@@ -131,7 +141,7 @@ def _named(
             if names[j] is None
         ]
         if not border:
-            names[names.index(None)] = np.arange(k)
+            names[next(i for i, n in enumerate(names) if n is None)] = np.arange(k)
             continue
         _, j, order, i = max(border, key=lambda edge: edge[0])
         known, name = names[i], np.empty(k, np.int64)
@@ -159,10 +169,10 @@ def _match(
     one: Chart, other: Chart, k: int, orders: list[np.ndarray]
 ) -> tuple[Int[np.ndarray, " k"], float]:
     """Which part of `other` each part of `one` is, and how sure: log second best over best cost."""
-    distance = _hamming(one.pixels, other.pixels)
+    apart = distance(one.pixels, other.pixels)
     cost = np.empty((k, k))
     for p, q in itertools.product(range(k), range(k)):
-        between = distance[np.ix_(one.part == p, other.part == q)]
+        between = apart[np.ix_(one.part == p, other.part == q)]
         cost[p, q] = _low(between.min(axis=0)) + _low(between.min(axis=1))
     totals = [cost[np.arange(k), order].sum() for order in orders]
     best, second = np.argsort(totals)[:2]
@@ -173,7 +183,12 @@ def _low(distances: Float[np.ndarray, " n"]) -> float:
     return float(np.sort(distances)[: max(1, int(len(distances) * NEAREST))].mean())
 
 
-def _hamming(one: torch.Tensor, other: torch.Tensor) -> Float[np.ndarray, "i j"]:
-    """How many pixels differ, of every image of one from every image of the other."""
-    lit, lit_too = one.sum(dim=1), other.sum(dim=1)
-    return (lit[:, None] + lit_too[None] - 2 * one @ other.T).numpy().astype(np.float64)
+def distance(one: torch.Tensor, other: torch.Tensor) -> Float[np.ndarray, "i j"]:
+    """Squared distances, of every image of one from every image of the other.
+
+    Of images of 0 and 1 it is how many pixels differ, exactly.
+    """
+    one, other = one.float(), other.float()
+    square, square_too = (one**2).sum(dim=1), (other**2).sum(dim=1)
+    apart = square[:, None] + square_too[None] - 2 * one @ other.T
+    return apart.clamp_(min=0).numpy().astype(np.float64)

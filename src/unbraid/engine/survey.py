@@ -1,0 +1,33 @@
+"""A method's look at the whole dataset, between two steps."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from unbraid.data.images import ImageTable
+from unbraid.engine import noise
+from unbraid.engine.encode import Trained, encode
+from unbraid.engine.run import Run
+from unbraid.engine.state import State
+from unbraid.files import written_atomically
+from unbraid.methods.base import Dataset
+
+
+def take(run: Run, state: State, table: ImageTable) -> None:
+    """Let the method survey the dataset, and keep what it says of it in survey.json."""
+    told = survey(state, table)
+    with written_atomically(run.survey_file) as file:
+        file.write(json.dumps({"step": state.step, **told}, indent=2).encode())
+
+
+def survey(state: State, table: ImageTable) -> dict[str, Any]:
+    """The method's survey of these images, with the run's own precision and randomness."""
+    config = state.config
+    trained = Trained(config, state.parts, state.step)
+    dataset = Dataset(
+        table.images,
+        lambda: encode(trained, table, precision=config.precision, discrete=False),
+        noise.generator(config.seed, "survey", state.step),
+    )
+    return config.method.survey(state.parts, dataset)

@@ -1,0 +1,263 @@
+"""ChartVAE, a method of our own: CascadeVAE's discrete code, begun from charts of the dataset."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from unbraid import charts, latents, schedules
+from unbraid.assignment import assign
+from unbraid.methods.base import Dataset, Losses, Method, Preset, hyperparameter
+from unbraid.methods.cascade_vae import category_costs
+from unbraid.nets import ConvDecoder, ConvEncoder
+
+# A dimension that tells less of an image, in nats, is idle.
+IDLE = 0.3
+# Images that tell how far the encoder's features spread, and the std of a dimension started anew.
+SEEN, STD = 512, 0.3
+# What is left of the rate at the end.
+COOL = 0.05
+
+
+class Names(nn.Module):
+    """Items of the dataset that have a category, and it; none until a survey names them."""
+
+    item: Tensor
+    category: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keep(torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64))
+
+    def keep(self, item: Int[Tensor, " i"], category: Int[Tensor, " i"]) -> None:
+        """Take these in place of what was named before."""
+        self.register_buffer("item", item)
+        self.register_buffer("category", category)
+
+    def _load_from_state_dict(
+        self, state_dict: Mapping[str, Any], prefix: str, *rest: Any, **how: Any
+    ) -> None:
+        for name in ("item", "category"):
+            if f"{prefix}{name}" in state_dict:
+                saved = state_dict[f"{prefix}{name}"]
+                self.register_buffer(name, torch.empty_like(saved, device=self.item.device))
+        super()._load_from_state_dict(state_dict, prefix, *rest, **how)
+
+
+@dataclass(frozen=True)
+class ChartVAE(Method):
+    """CascadeVAE whose discrete code begins from charts of the dataset, without labels.
+
+    First all dimensions have one β, which falls in equal ratios, so that they come into use one by
+    one. Then the whole dataset is surveyed: images of neighbouring codes fall apart into K parts by
+    their pixels, a category each (`unbraid.charts`), and dimensions that stayed idle start anew.
+    From there the objective is CascadeVAE's (Jeong & Song 2019, Eq. 8) with every dimension open,
+    but that a share of each batch is drawn from the images that were named and has d given.
+    """
+
+    name: ClassVar[str] = "chart-vae"
+    title: ClassVar[str] = "ChartVAE"
+    alone: ClassVar[bool] = True
+    PRESETS: ClassVar[dict[str, Preset]] = {
+        "quick": Preset("ours: minutes on two cores", 11_500, 64, {}),
+    }
+
+    continuous: int = hyperparameter(6, "number m of continuous dimensions", "dimensions", "ours")
+    learning_rate: float = hyperparameter(1e-3, "Adam's rate", "per step", "ours")
+    categories: int = hyperparameter(  # pyright: ignore[reportIncompatibleVariableOverride]
+        3, "number K of categories of the discrete code", "categories", "ours"
+    )
+    pairwise: float = hyperparameter(
+        1e-3, "λ′, cost of each pair of a batch that shares a category", "nats", "ours"
+    )
+    beta_first: float = hyperparameter(200.0, "β from which all dimensions fall", "1", "ours")
+    beta_last: float = hyperparameter(2.0, "β to which they fall", "1", "ours")
+    fall_steps: int = hyperparameter(3_000, "steps of the fall", "steps", "ours")
+    survey_step: int = hyperparameter(3_500, "when the dataset is surveyed", "step", "ours")
+    charts: int = hyperparameter(1_600, "charts that a survey looks at", "charts", "ours")
+    chart_images: int = hyperparameter(360, "images of a chart", "images", "ours")
+    gap: float = hyperparameter(
+        1.1, "least ratio between steps across and within parts of a chart", "1", "ours"
+    )
+    anew: bool = hyperparameter(
+        True, "start idle dimensions anew after the survey", "yes or no", "ours"
+    )
+    beta: float = hyperparameter(1.5, "β of every dimension after the survey", "1", "ours")
+    given: float = hyperparameter(
+        0.6875, "share of a batch whose category is given by the charts", "0 to below 1", "ours"
+    )
+    quicken: float = hyperparameter(
+        1.5, "what the rate is multiplied with after the survey", "1", "ours"
+    )
+    cool_from: int = hyperparameter(8_500, "step from which the rate falls", "step", "ours")
+    cool_to: int = hyperparameter(
+        11_500, "step at which a twentieth of the rate is left", "step", "ours"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(
+            self.categories >= 2, "categories", "K=1 leaves nothing to choose", "2 or more"
+        )
+        for field in ("pairwise", "beta_first", "beta_last", "beta"):
+            self.require(getattr(self, field) >= 0, field, "a weight is not negative", "0 or more")
+        self.require(
+            0 < self.beta_last <= self.beta_first,
+            "beta_last",
+            f"β falls from beta_first={self.beta_first} in equal ratios",
+            f"more than 0, at most {self.beta_first}",
+        )
+        self.require(self.fall_steps >= 1, "fall_steps", "a fall takes steps", "1 or more")
+        self.require(self.survey_step >= 1, "survey_step", "steps come before it", "1 or more")
+        self.require(self.charts >= 1, "charts", "a count", "1 or more")
+        self.require(self.chart_images >= 2, "chart_images", "a chart has images", "2 or more")
+        self.require(self.gap >= 1, "gap", "what is cut is longer than what is kept", "1 or more")
+        self.require(0 <= self.given < 1, "given", "a share of a batch", "0 to below 1")
+        self.require(self.quicken > 0, "quicken", "a rate is positive", "more than 0")
+        self.require(
+            self.cool_from < self.cool_to,
+            "cool_to",
+            f"the rate falls from cool_from={self.cool_from} on",
+            f"more than {self.cool_from}",
+        )
+
+    def betas(self, step: int) -> tuple[float, ...]:
+        beta = self.beta
+        if step < self.survey_step:
+            beta = schedules.falling(step, self.fall_steps, self.beta_first, self.beta_last)
+        return (beta,) * self.continuous
+
+    def pace(self, step: int) -> float:
+        cooled = min(max(step - self.cool_from, 0) / (self.cool_to - self.cool_from), 1.0)
+        pace = self.quicken if step >= self.survey_step else 1.0
+        return pace * (1 - (1 - COOL) * cooled)
+
+    def phase(self, step: int) -> tuple[tuple[float, ...], bool]:
+        return self.betas(step), self.discrete_is_open(step)
+
+    def discrete_is_open(self, step: int) -> bool:
+        return step >= self.survey_step
+
+    def begins_stage(self, step: int) -> bool:
+        return self.surveys(step)
+
+    def restarts(self, step: int) -> bool:
+        return self.surveys(step)
+
+    def surveys(self, step: int) -> bool:
+        return step == self.survey_step
+
+    def build(self, shape: tuple[int, int, int]) -> nn.ModuleDict:
+        parts = super().build(shape)
+        parts["names"] = Names()
+        return parts
+
+    def survey(self, parts: nn.ModuleDict, dataset: Dataset) -> dict[str, Any]:
+        codes = dataset.encode()
+        kl_z, std_nz = codes.kl(), codes.std
+        assert kl_z is not None
+        assert std_nz is not None
+        used = kl_z >= IDLE
+        told = {"kl": kl_z.round(3).tolist(), "idle": np.flatnonzero(~used).tolist()}
+        if self.given and used.any():
+            place_nz = codes.mean[:, used] / np.sqrt((std_nz[:, used] ** 2).mean(axis=0))
+            seed = int(torch.randint(2**62, (), generator=dataset.generator))
+            named = charts.categories(
+                dataset.images,
+                place_nz,
+                self.categories,
+                np.random.default_rng(seed),
+                charts=self.charts,
+                size=self.chart_images,
+                gap=self.gap,
+            )
+            kept = parts["names"]
+            assert isinstance(kept, Names)
+            kept.keep(
+                torch.from_numpy(named.item).to(kept.item.device),
+                torch.from_numpy(named.category).to(kept.item.device),
+            )
+            told |= {"clear": named.clear, "agreement": named.agreement}
+            told |= {"named": len(named.item)}
+        if self.anew:
+            self._start_anew(parts, np.flatnonzero(~used).tolist(), dataset, len(codes.mean))
+        return told
+
+    @torch.no_grad()
+    def _start_anew(
+        self, parts: nn.ModuleDict, idle: list[int], dataset: Dataset, items: int
+    ) -> None:
+        """Each idle dimension's mean becomes a random direction of the encoder's features.
+
+        Over images it has mean 0 and std 1; what the decoder takes from it is drawn as wide as what
+        it takes from the others.
+        """
+        encoder, decoder = parts["encoder"], parts["decoder"]
+        assert isinstance(encoder, ConvEncoder)
+        assert isinstance(decoder, ConvDecoder)
+        m, seen = self.continuous, []
+        hook = encoder.head.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        index = torch.randint(items, (SEEN,), generator=dataset.generator)
+        images = torch.from_numpy(dataset.images(index.numpy()))
+        encoder(images.to(encoder.head.weight))
+        hook.remove()
+        entry = decoder.entry.weight
+        for z in idle:
+            drawn = torch.randn(seen[0].shape[1], generator=dataset.generator).to(seen[0])
+            along = seen[0] @ drawn
+            # Features that are all alike have no direction.
+            spread = along.std().clamp(min=1e-6)
+            encoder.head.weight[z] = drawn / spread
+            encoder.head.bias[z] = -along.mean() / spread
+            encoder.head.weight[m + z] = 0
+            encoder.head.bias[m + z] = math.log(math.expm1(STD))
+            column = torch.randn(len(entry), generator=dataset.generator).to(entry)
+            entry[:, z] = column * entry[:, :m].std()
+
+    def choose(
+        self, parts: nn.ModuleDict, index_b: Int[Tensor, " b"], generator: torch.Generator
+    ) -> tuple[Int[Tensor, " b"], dict[str, Tensor]]:
+        item, category = parts.get_buffer("names.item"), parts.get_buffer("names.category")
+        drawn = int(self.given * len(index_b))
+        if not len(item) or not drawn:
+            return index_b, {}
+        which = torch.randint(len(item), (drawn,), generator=generator).to(item.device)
+        return torch.cat([item[which].to(index_b), index_b[drawn:]]), {"named": category[which]}
+
+    def losses(
+        self,
+        parts: nn.ModuleDict,
+        x: Float[Tensor, "b c h w"],
+        noise: Mapping[str, Tensor],
+        step: int,
+    ) -> Losses:
+        mean_bz, std_bz = parts["encoder"](x)
+        z_bz = latents.sample_normal(mean_bz, std_bz, noise["z"])
+        more: dict[str, Tensor] = {}
+        if self.discrete_is_open(step):
+            named = noise.get("named", torch.empty(0, dtype=torch.int64, device=x.device))
+            rest = slice(len(named), None)
+            with torch.no_grad():
+                cost_bk = category_costs(parts, x[rest], z_bz[rest], self.categories)
+                category_b = torch.cat([named, assign(cost_bk, self.pairwise)])
+            d_bk = functional.one_hot(category_b, self.categories).to(z_bz.dtype)
+            more = {"share": d_bk.mean(dim=0)}
+        else:
+            d_bk = z_bz.new_zeros(len(x), self.categories)
+        logits = parts["decoder"](torch.cat([z_bz, d_bk], dim=1))
+        reconstruction = latents.bernoulli_nats(logits, x).mean()
+        kl_z = latents.kl_from_standard_normal(mean_bz, std_bz).mean(dim=0)
+        return self.weighed(parts, reconstruction, kl_z, step, more)
+
+    def categorise(
+        self, parts: nn.ModuleDict, x: Float[Tensor, "b c h w"], mean_bz: Float[Tensor, "b z"]
+    ) -> Int[Tensor, " b"]:
+        return category_costs(parts, x, mean_bz, self.categories).argmin(dim=1)
