@@ -10,6 +10,7 @@ from torch import nn
 from unbraid.codes import Codes
 from unbraid.methods.base import Dataset
 from unbraid.methods.chart_vae import COOL, STD, ChartVAE, Names
+from unbraid.nets import ConvDecoder
 
 
 def test_beta_falls_in_equal_ratios_and_stays_until_the_survey() -> None:
@@ -107,7 +108,10 @@ def test_idle_dimensions_start_anew_and_no_other_weight_moves() -> None:
         if not torch.equal(weight, before.state_dict()[name])
     }
     assert changed == {"encoder.head.weight", "encoder.head.bias", "decoder.entry.weight"}
-    entry, old = after["decoder"].entry.weight, before["decoder"].entry.weight
+    decoder, old_decoder = after["decoder"], before["decoder"]
+    assert isinstance(decoder, ConvDecoder)
+    assert isinstance(old_decoder, ConvDecoder)
+    entry, old = decoder.entry.weight, old_decoder.entry.weight
     assert torch.equal(entry[:, [1, 3, 4, 5]], old[:, [1, 3, 4, 5]])
     assert not torch.equal(entry[:, [0, 2]], old[:, [0, 2]])
 
