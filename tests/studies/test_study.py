@@ -12,7 +12,8 @@ from unbraid.methods.cascade_vae_c import CascadeVAEC
 from unbraid.studies.read import read
 from unbraid.studies.study import Job, Published
 
-FILES = sorted((Path(__file__).parents[2] / "studies").glob("*.toml"))
+STUDIES = Path(__file__).parents[2] / "studies"
+FILES = sorted(STUDIES.glob("table*.toml"))
 ROW = '[[rows]]\nmethod = "beta-vae"\n'
 
 
@@ -53,6 +54,18 @@ def test_every_budget_opens_every_dimension_of_a_cascade(path: Path) -> None:
             assert set(method.betas(last)) == {method.beta_low}
         else:
             assert not method.name.startswith("cascade")
+
+
+def test_the_ablation_takes_away_one_ingredient_at_a_time_on_seeds_of_its_own() -> None:
+    whole, *rows = read(STUDIES / "ablation.toml").rows
+    assert {job.config.seed for job in whole.jobs} == {200, 201, 202}
+    for row in rows:
+        for job, base in zip(row.jobs, whole.jobs, strict=True):
+            assert dataclasses.replace(job.config, method=base.config.method) == base.config
+            one, other = (dataclasses.asdict(j.config.method) for j in (job, base))
+            changed = {name for name in one if one[name] != other[name]}
+            assert len({name.partition("_")[0] for name in changed}) == 1, changed
+    assert len({row.jobs[0].key for row in (whole, *rows)}) == len(rows) + 1 == 7
 
 
 def test_the_impossible_rows_are_the_two_known_ones() -> None:
