@@ -30,6 +30,7 @@ BUDGETS = {
     "train": "--steps 4 --batch 4 --threads 1",
     "train cascade-vae": "--stage-steps 1 --warmup-stages 1",
     "train cascade-vae-c": "--stage-steps 1",
+    "train chart-vae": "--fall-steps 1 --survey-step 2",
     "evaluate": "--metrics mig",
     "information": "--images 64",
     "traverse": "--columns 3",
@@ -180,6 +181,16 @@ def test_the_results_table_is_that_of_the_committed_scores() -> None:
     assert committed.count("\n| ") >= 4
     assert (ROOT / "results" / "quick" / "table.md").read_text() == committed
     assert committed in (ROOT / "README.md").read_text()
+
+
+def test_the_tables_of_chart_vae_are_those_of_the_committed_scores() -> None:
+    from benchmarks.quick import table
+
+    kept = ROOT / "results" / "speedrun"
+    committed = table(kept / "attempt-1")
+    assert (kept / "attempt-1" / "table.md").read_text() == committed
+    assert committed in (ROOT / "README.md").read_text()
+    assert committed in (kept / "README.md").read_text()
 
 
 def test_the_table_of_methods_is_that_of_the_committed_results() -> None:

@@ -35,8 +35,9 @@ def draw(path: Path, log: list[dict[str, Any]], title: str, method: Method) -> N
         axes[1].step(steps, beta_sz[:, z], color=colour, where="post")
     axes[2].plot(steps, reconstruction_s, color="black")
     axes[0].set(ylabel="KL per dimension, nats", title=title)
-    axes[0].legend(ncols=min(10, kl_sz.shape[1]), fontsize=8)
-    axes[1].set(ylabel="β")
+    axes[0].legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
+    wide = beta_sz.min() > 0 and beta_sz.max() / beta_sz.min() > 20
+    axes[1].set(ylabel="β", yscale="log" if wide else "linear")
     axes[2].set(ylabel="reconstruction, nats", xlabel="step", yscale="log")
     for axis in axes:
         axis.grid(alpha=0.25)
