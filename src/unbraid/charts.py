@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 from scipy.spatial import KDTree
@@ -34,7 +34,6 @@ class Chart(NamedTuple):
     centre: int
     items: Int[np.ndarray, " n"]
     part: Int[np.ndarray, " n"]
-    pixels: torch.Tensor
 
 
 class Named(NamedTuple):
@@ -71,14 +70,14 @@ def categories(
     found = []
     for centre in tqdm(rng.integers(0, items, charts), desc="charts", unit="chart"):
         index = np.sort(tree.query(place_nz[centre], size)[1].reshape(-1))
-        pixels = torch.from_numpy(images(index).reshape(size, -1))
-        part = parts_of(distance(pixels, pixels), k, gap)
+        seen = images(index)
+        part = parts_of(distance(seen, seen), k, gap)
         if part is not None:
-            found.append(Chart(int(centre), index, part, pixels))
+            found.append(Chart(int(centre), index, part))
     if len(found) <= NEIGHBOURS:
         nothing = np.empty(0, np.int64)
         return Named(nothing, nothing, len(found), 0.0)
-    names, agreement = _named(found, place_nz, k, rng)
+    names, agreement = _named(found, images, place_nz, k, rng)
     votes_nk = np.zeros((items, k), np.int32)
     for chart, name in zip(found, names, strict=True):
         held = chart.part >= 0
@@ -112,6 +111,7 @@ def parts_of(
 
 def _named(
     charts: list[Chart],
+    images: Callable[[np.ndarray], np.ndarray],
     place_nz: Float[np.ndarray, "n z"],
     k: int,
     rng: np.random.Generator,
@@ -126,7 +126,8 @@ def _named(
     pairs = {tuple(sorted((i, int(j)))) for i in range(len(charts)) for j in near[i] if i != j}
     matches = {}
     for i, j in tqdm(sorted(pairs), desc="matching charts", unit="pair"):
-        matches[i, j] = _match(charts[i], charts[j], k, orders)
+        apart = distance(images(charts[i].items), images(charts[j].items))
+        matches[i, j] = _match(apart, charts[i].part, charts[j].part, orders)
     around: list[list[tuple[int, np.ndarray, float]]] = [[] for _ in charts]
     for (i, j), (order, sure) in matches.items():
         around[i].append((j, order, sure))
@@ -166,13 +167,16 @@ def _named(
 
 
 def _match(
-    one: Chart, other: Chart, k: int, orders: list[np.ndarray]
+    apart: Float[np.ndarray, "i j"],
+    one: Int[np.ndarray, " i"],
+    other: Int[np.ndarray, " j"],
+    orders: list[np.ndarray],
 ) -> tuple[Int[np.ndarray, " k"], float]:
     """Which part of `other` each part of `one` is, and how sure: log second best over best cost."""
-    apart = distance(one.pixels, other.pixels)
+    k = len(orders[0])
     cost = np.empty((k, k))
     for p, q in itertools.product(range(k), range(k)):
-        between = apart[np.ix_(one.part == p, other.part == q)]
+        between = apart[np.ix_(one == p, other == q)]
         cost[p, q] = _low(between.min(axis=0)) + _low(between.min(axis=1))
     totals = [cost[np.arange(k), order].sum() for order in orders]
     best, second = np.argsort(totals)[:2]
@@ -183,12 +187,14 @@ def _low(distances: Float[np.ndarray, " n"]) -> float:
     return float(np.sort(distances)[: max(1, int(len(distances) * NEAREST))].mean())
 
 
-def distance(one: torch.Tensor, other: torch.Tensor) -> Float[np.ndarray, "i j"]:
+def distance(
+    one: Shaped[np.ndarray, "i ..."], other: Shaped[np.ndarray, "j ..."]
+) -> Float[np.ndarray, "i j"]:
     """Squared distances, of every image of one from every image of the other.
 
     Of images of 0 and 1 it is how many pixels differ, exactly.
     """
-    one, other = one.float(), other.float()
-    square, square_too = (one**2).sum(dim=1), (other**2).sum(dim=1)
-    apart = square[:, None] + square_too[None] - 2 * one @ other.T
+    x, y = (torch.from_numpy(images.reshape(len(images), -1)).float() for images in (one, other))
+    square, square_too = (x**2).sum(dim=1), (y**2).sum(dim=1)
+    apart = square[:, None] + square_too[None] - 2 * x @ y.T
     return apart.clamp_(min=0).numpy().astype(np.float64)
