@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
 import shutil
 import tempfile
-import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from unbraid.engine.trainer import stoppable
 from unbraid.errors import UserError
 from unbraid.explore import shown
 from unbraid.explore.explored import Explored, open_runs
@@ -202,10 +202,11 @@ def serve(paths: Sequence[Path], *, host: str, port: int | None, browser: bool) 
             " leave it out"
         ) from error
     open_to = "" if host in LOCAL else ", open to every machine that reaches this one"
-    print(f"explore at {page.blocks.local_url}{open_to}; Ctrl-C closes it", flush=True)
-    # The server's threads end with the process; closing it would wait for every open page.
-    with contextlib.suppress(KeyboardInterrupt):
-        threading.Event().wait()
+    with stoppable() as stop:
+        print(f"explore at {page.blocks.local_url}{open_to}; Ctrl-C closes it", flush=True)
+        # The server's threads end with the process; closing it would wait for every open page.
+        while not stop:
+            time.sleep(0.1)
     print("closed")
 
 
