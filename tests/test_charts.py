@@ -63,3 +63,17 @@ def test_distances_are_counts_of_pixels_that_differ_and_squared_of_greys() -> No
     greys = rng.random((5, 1, 8, 8), np.float32)
     squared = ((greys[:, None] - greys[None]) ** 2).sum(axis=(2, 3, 4))
     np.testing.assert_allclose(charts.distance(greys, greys), squared, atol=1e-5)
+
+
+def test_names_follow_the_parts_however_each_chart_numbers_them(bars: ImageTable) -> None:
+    """Charts in a row, a third turning the numbers once round: an order is not its own inverse."""
+    found = []
+    for start in range(32):
+        items = np.concatenate([kind * 40 + np.arange(start, start + 8) for kind in range(3)])
+        found.append(charts.Chart(start, items, (items // 40 + start) % 3))
+    place = np.arange(40.0)[:, None]
+    names, agreement = charts._named(found, bars.images, place, 3, np.random.default_rng(0))
+    numbered = zip(found, names, strict=True)
+    called = [name[(np.arange(3) + chart.centre) % 3] for chart, name in numbered]
+    assert all((one == called[0]).all() for one in called)
+    assert agreement == 1
