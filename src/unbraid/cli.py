@@ -152,6 +152,9 @@ def _add_evaluate(group: Any) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of the images that votes draw")
     parser.add_argument(
+        "--images", type=int, metavar="N", help="a look at only N of the images, default all"
+    )
+    parser.add_argument(
         "--precision",
         choices=("fp32", "bf16"),
         help="of the encoding, default the run's own",

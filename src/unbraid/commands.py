@@ -110,6 +110,7 @@ def evaluate(flags: argparse.Namespace) -> None:
         repeats=flags.repeats,
         seed=flags.seed,
         precision=flags.precision,
+        images=flags.images,
     )
     print(as_text(outcome))
     print(f"written to {run.scores_file}")

@@ -10,7 +10,9 @@ import torch
 from unbraid.data.images import ImageTable
 from unbraid.engine import Run
 from unbraid.engine.encode import encode, load_trained
-from unbraid.metrics.evaluate import as_text, evaluate
+from unbraid.errors import UserError
+from unbraid.metrics import suite
+from unbraid.metrics.evaluate import as_text, drawn, evaluate
 from unbraid.metrics.factor_vae import PROTOCOLS
 
 
@@ -40,6 +42,27 @@ def test_every_protocol_is_there_and_no_score_is_without_one(
         assert f"{row['protocol']:24}{row['score']:8.4f}" in text
     assert "chance 0.3333" in text
     assert evaluate(tiny_run, small) == outcome
+
+
+def test_a_look_at_some_images_is_that_of_a_dataset_of_them(
+    tiny_run: Run, small: ImageTable
+) -> None:
+    """Scored on 300 images: what their codes and labels alone give; all is another evaluation."""
+    whole = evaluate(tiny_run, small)
+    some = evaluate(tiny_run, small, images=300)
+    assert some["images"] == 300
+    index = drawn(small, 300)
+    assert len(np.unique(index)) == 300
+    codes = encode(load_trained(tiny_run, small), small, precision=some["precision"], index=index)
+    factors = small.factors.factors_of(index)
+    for row in some["scores"]:
+        given = factors[:, 0] if row["name"] == "classification" else factors
+        job = suite.Job(row["name"], row["protocol"])
+        assert suite.rows(job, codes, given) == [row]
+    assert np.sum(some["images_by_category_and_shape"]) == 300
+    assert evaluate(tiny_run, small, images=960) == whole
+    with pytest.raises(UserError, match="images=99: too few to score; give --images 100 or more"):
+        evaluate(tiny_run, small, images=99)
 
 
 def test_encoding_is_the_parts_word(tiny_run: Run, small: ImageTable) -> None:

@@ -77,7 +77,7 @@ def study_file(tmp_path: Path) -> Path:
     path = tmp_path / "study.toml"
     path.write_text(
         'data = "dsprites-corner"\npreset = "quick"\nprecision = "fp32"\nseeds = 2\n'
-        "steps = 40\nbatch = 4\ncheckpoints = 2\nsample = 200\n"
+        "steps = 40\nbatch = 4\ncheckpoints = 2\nsample = 200\nimages = 300\n"
         '[[rows]]\nmethod = "beta-vae"\nhyperparameters = { continuous = 3 }\n'
         '[[rows]]\nmethod = "cascade-vae"\n'
         "hyperparameters = { continuous = 3, stage_steps = 5, warmup_stages = 2 }\n"
@@ -113,6 +113,7 @@ def test_a_study_killed_goes_on_to_the_same_results(
         other = store.results()[key]
         for name in ("scores", "checkpoints", "kl", "elbo", "step"):
             assert other[name] == result[name], name
+        assert result["images"] == 300
         assert list(result["checkpoints"]) == ["10", "20", "30", "40"]
     for job in study.jobs:
         codes = read_sample(straight.run(job))

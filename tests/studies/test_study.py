@@ -100,7 +100,9 @@ def test_a_list_of_values_is_a_grid(study_file: Callable[[str], Path]) -> None:
 
 
 def test_a_job_goes_to_a_worker_and_back(study_file: Callable[[str], Path]) -> None:
-    job = read(study_file('preset = "quick"\nprecision = "fp32"\ncheckpoints = 3\n' + ROW)).jobs[4]
+    job = read(
+        study_file('preset = "quick"\nprecision = "fp32"\ncheckpoints = 3\nimages = 500\n' + ROW)
+    ).jobs[4]
     same = Job.of_table(json.loads(json.dumps(job.as_table())))
     assert same == job
     assert same.key == job.key
@@ -123,9 +125,10 @@ def test_the_key_is_of_whatever_fixes_the_numbers(
             config=dataclasses.replace(config, method=dataclasses.replace(config.method, l2=1.0)),
         ),
         dataclasses.replace(job, scoring=dataclasses.replace(scoring, checkpoints=2)),
+        dataclasses.replace(job, scoring=dataclasses.replace(scoring, images=500)),
     ]
     keys = {job.key, *[other.key for other in others]}
-    assert len(keys) == 6
+    assert len(keys) == 7
     monkeypatch.setattr("unbraid.studies.study.NUMBERS", -1)
     assert job.key not in keys
 
@@ -146,6 +149,7 @@ def test_the_key_is_of_whatever_fixes_the_numbers(
         ("seeds = [1, 1]\n" + ROW, "seeds=[1, 1]: a row has seeds, each once"),
         ("seeds = 0\n" + ROW, "seeds=0: a row has seeds"),
         ("checkpoints = -1\n" + ROW, "checkpoints=-1: too few; give a number, 0 or more"),
+        ("images = 99\n" + ROW, "images=99: too few; give a number, 100 or more"),
         ('patience = "long"\n' + ROW, "patience='long': too few; give a number"),
         ('seeds = "ten"\n' + ROW, "seeds=ten: a row has seeds"),
         (ROW + "published = { mean = 1.0 }\n", "mean, std and best in percent"),

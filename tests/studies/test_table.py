@@ -91,6 +91,7 @@ def test_nothing_is_dropped_and_the_claim_is_the_last_checkpoint(
         *("82.15 (0.88)", "88.25", "-5.0"),
     )
     assert claim.rows[1][1:] == ("0 of 1", "—", "—", "—", "—", "—", "—", "—")
+    assert claim.caption.startswith("Last checkpoint, the claim, on all images; FactorVAE score")
     assert paper.rows[0][1:6] == ("4", "90.00", "0.00", "0.00", "90.00")
     assert "Best of 2 checkpoints by the supervised score" in paper.caption
     assert chosen.rows[0][1:4] == ("50.00 (seed 0)", "—", "—")

@@ -18,6 +18,8 @@ from unbraid.files import written_atomically
 from unbraid.metrics import classification, suite
 
 Outcome = dict[str, Any]
+# With fewer images a factor's values hardly come up twice.
+LEAST = 100
 # Rows of another checkpoint, precision or draw are not this evaluation's.
 SAME = ("configuration", "step", "images", "precision", "votes_seed", "repeats")
 
@@ -30,6 +32,7 @@ def evaluate(
     repeats: int = 1,
     seed: int = 0,
     precision: str | None = None,
+    images: int | None = None,
 ) -> Outcome:
     """Score a run's last checkpoint, write scores.json and return what it holds.
 
@@ -37,26 +40,43 @@ def evaluate(
     classification accuracy. Every score has its protocol beside it; `seed` fixes which images each
     vote draws. scores.json is written after each protocol: a stopped evaluation continues with the
     missing ones, and one of other metrics adds to it. The images are encoded in `precision`, by
-    default the one that the run was trained in. What the dataset's labels do not allow is told in
-    `not_scored`. UserError for an unknown metric, or if they allow nothing that was asked for.
+    default the one that the run was trained in. With `images`, only so many count, drawn as `drawn`
+    does; else all. What the dataset's labels do not allow is told in `not_scored`. UserError for an
+    unknown metric, too few images, or if the labels allow nothing that was asked for.
     """
     names = suite.chosen(metrics)
     if repeats < 1:
         raise UserError(f"repeats={repeats}: a score is taken once at least; give --repeats 1")
+    index = drawn(table, images)
     trained = load_trained(run, table)
     precision = precision or trained.config.precision
-    outcome = _blank(trained, table, precision, seed, repeats)
+    outcome = _blank(trained, table, len(index), precision, seed, repeats)
     jobs = suite.jobs(names, discrete=bool(trained.config.method.categories))
     jobs, outcome["not_scored"] = _possible(jobs, table)
     _take_over(outcome, run, table.factors.label)
     missing = [job for job in jobs if job not in _done(outcome)]
     if missing or outcome["kl"] is None:
-        codes = encode_once(run, trained, table, precision=precision)
-        _score(outcome, run, table, codes, missing)
+        some = index if len(index) < len(table) else None
+        codes = encode_once(run, trained, table, precision=precision, index=some)
+        _score(outcome, run, table, index, codes, missing)
     return outcome
 
 
-def _blank(trained: Trained, table: ImageTable, precision: str, seed: int, repeats: int) -> Outcome:
+def drawn(table: ImageTable, images: int | None) -> np.ndarray:
+    """The index of so many images of a dataset, the same ones always; of all by default.
+
+    UserError for fewer than LEAST.
+    """
+    if images is None or images >= len(table):
+        return np.arange(len(table))
+    if images < LEAST:
+        raise UserError(f"images={images}: too few to score; give --images {LEAST} or more")
+    return np.sort(np.random.default_rng(0).permutation(len(table))[:images])
+
+
+def _blank(
+    trained: Trained, table: ImageTable, images: int, precision: str, seed: int, repeats: int
+) -> Outcome:
     return {
         "method": trained.config.method.name,
         "data": trained.config.data,
@@ -64,7 +84,7 @@ def _blank(trained: Trained, table: ImageTable, precision: str, seed: int, repea
         "step": trained.step,
         "checkpoint": "last",
         "configuration": trained.config.identity(),
-        "images": len(table),
+        "images": images,
         "precision": precision,
         "votes_seed": seed,
         "repeats": repeats,
@@ -114,10 +134,15 @@ def _done(outcome: Outcome) -> set[suite.Job]:
 
 
 def _score(
-    outcome: Outcome, run: Run, table: ImageTable, codes: Codes, missing: list[suite.Job]
+    outcome: Outcome,
+    run: Run,
+    table: ImageTable,
+    index: np.ndarray,
+    codes: Codes,
+    missing: list[suite.Job],
 ) -> None:
     """Add the missing rows, saved one protocol at a time."""
-    factors = table.factors.factors_of(np.arange(len(table)))
+    factors = table.factors.factors_of(index)
     kl = codes.kl()
     outcome["kl"] = None if kl is None else kl.tolist()
     labels, label = None, table.factors.label

@@ -14,11 +14,12 @@ from unbraid.engine import Config, configure
 from unbraid.errors import UserError
 from unbraid.methods import Method, find
 from unbraid.metrics import METRICS, suite
+from unbraid.metrics.evaluate import LEAST
 from unbraid.studies.study import OF_THE_PAPER, Job, Published, Row, Scoring, Study
 
 TOP = {
     *("title", "source", "data", "preset", "precision", "seeds", "steps", "batch", "metrics"),
-    *("metric", "protocol", "checkpoints", "sample", "retries", "patience", "rows"),
+    *("metric", "protocol", "checkpoints", "sample", "images", "retries", "patience", "rows"),
 }
 IN_A_ROW = {"method", "preset", "hyperparameters", "seeds", "steps", "batch", "published"}
 
@@ -44,9 +45,12 @@ def read(path: Path) -> Study:
             f" what is scored; give one of {', '.join(metrics)} and a protocol of it"
         )
     by = tuple(job for job in dict.fromkeys((*OF_THE_PAPER, headline)) if job.metric in metrics)
-    scoring = Scoring(metrics, by, table.get("checkpoints", 0), table.get("sample", 10_000))
+    counts = (table.get("checkpoints", 0), table.get("sample", 10_000), table.get("images", 0))
+    scoring = Scoring(metrics, by, *counts)
     _at_least(scoring.checkpoints, 0, "checkpoints", path)
-    _at_least(scoring.sample, 100, "sample", path)
+    _at_least(scoring.sample, LEAST, "sample", path)
+    if scoring.images != 0:
+        _at_least(scoring.images, LEAST, "images", path)
     rows = [row for given in table.get("rows", []) for row in _rows(given, table, scoring, path)]
     if not rows:
         raise UserError(

@@ -26,14 +26,15 @@ class Sheet:
 def sheets(study: Study, lines: list[Line]) -> list[Sheet]:
     """The claim beside the published figures, the paper's protocol, the selections, every seed."""
     what = f"{suite.Job(*study.headline).title} under `{study.headline.protocol}`, percent"
-    found = [_claim(what, lines)]
+    scoring = study.rows[0].jobs[0].scoring
+    on = f"{scoring.images:,}" if scoring.images else "all"
+    found = [_claim(f"on {on} images; {what}", lines)]
     checkpoints = {job.scoring.checkpoints for row in study.rows for job in row.jobs} - {0}
     if checkpoints:
-        sample = study.rows[0].jobs[0].scoring.sample
         found.append(
             _paper(
-                f"Best of {max(checkpoints)} checkpoints by the supervised score, on {sample:,}"
-                f" images: labels choose, as in the paper; {what}",
+                f"Best of {max(checkpoints)} checkpoints by the supervised score, on"
+                f" {scoring.sample:,} images: labels choose, as in the paper; {what}",
                 lines,
             )
         )
@@ -81,7 +82,7 @@ def _claim(what: str, lines: list[Line]) -> Sheet:
         rows.append(
             (_marked(line), count, *_cells(own), *beside, _number(own.off(published), "+.1f"))
         )
-    return Sheet(f"Last checkpoint, the claim; {what}", heads, tuple(rows))
+    return Sheet(f"Last checkpoint, the claim, {what}", heads, tuple(rows))
 
 
 def _paper(caption: str, lines: list[Line]) -> Sheet:

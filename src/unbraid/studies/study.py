@@ -49,16 +49,17 @@ class Published:
 
 @dataclass(frozen=True)
 class Scoring:
-    """What is scored of a run: the last checkpoint on all images, and, if asked, others as it goes.
+    """What is scored of a run: the last checkpoint and, if asked, others as it goes.
 
-    `checkpoints` evenly spaced ones are scored on `sample` images, the same for every run, by the
-    protocols in `by`. 0 scores the last one only.
+    The last one is scored on `images` images, 0 for all; `checkpoints` evenly spaced ones, if any,
+    on `sample` images by the protocols in `by`. Every run is scored on the same images.
     """
 
     metrics: tuple[str, ...]
     by: tuple[suite.Job, ...]
     checkpoints: int
     sample: int
+    images: int = 0
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Job:
         by = tuple(suite.Job(*job) for job in scoring["by"])
         return Job(
             configure(find(config["method"]), None, config["hyperparameters"], run),
-            Scoring(tuple(scoring["metrics"]), by, scoring["checkpoints"], scoring["sample"]),
+            Scoring(**{**scoring, "metrics": tuple(scoring["metrics"]), "by": by}),
         )
 
     @property

@@ -28,7 +28,7 @@ from unbraid.engine.encode import encode, load_trained
 from unbraid.errors import UserError
 from unbraid.files import written_atomically
 from unbraid.metrics import suite
-from unbraid.metrics.evaluate import evaluate
+from unbraid.metrics.evaluate import drawn, evaluate
 from unbraid.studies.store import worker_lock
 from unbraid.studies.study import Job
 
@@ -41,8 +41,7 @@ def work(job: Job, run: Run, table: ImageTable) -> dict[str, Any]:
     UserError as from training and scoring.
     """
     steps = job.config.budget.steps
-    rng = np.random.default_rng(0)
-    index = np.sort(rng.permutation(len(table))[: job.scoring.sample])
+    index = drawn(table, job.scoring.sample)
     scored = _read_checkpoints(run)
     codes = None
     for step in marks(steps, job.scoring.checkpoints):
@@ -56,7 +55,8 @@ def work(job: Job, run: Run, table: ImageTable) -> dict[str, Any]:
             _write(run.path / CHECKPOINTS, scored)
     if codes is not None or not (run.path / SAMPLE).exists():
         save_sample(run, codes or encode(load_trained(run, table), table, index=index))
-    outcome = evaluate(run, table, metrics=",".join(job.scoring.metrics))
+    last = job.scoring.images or None
+    outcome = evaluate(run, table, metrics=",".join(job.scoring.metrics), images=last)
     result = _result(job, run, outcome, scored)
     _write(run.path / RESULT, result)
     return result
