@@ -33,8 +33,8 @@ def run(
     """One seed: train or continue, with `more` flags, evaluate, draw, keep what was measured."""
     command = [sys.executable, "-m", "unbraid"]
     train = ["train", method, "--preset", "quick", "--seed", str(seed), *more, "--resume"]
-    train += ["--threads", str(threads), "--out", str(out)]
-    subprocess.run([*command, *train], check=True)
+    train += ["--threads", str(threads)]
+    subprocess.run([*command, *train, "--out", str(out)], check=True)
     if not (out / "scores.json").exists():
         subprocess.run([*command, "evaluate", str(out), "--threads", str(threads)], check=True)
     if not (out / "traversal.png").exists():

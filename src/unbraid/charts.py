@@ -197,7 +197,7 @@ def distance(
     flat = [images.reshape(len(images), -1) for images in (one, other)]
     # Neighbours share most pixels, and what all share adds nothing.
     varies = np.any([(pixels != flat[0][0]).any(axis=0) for pixels in flat], axis=0)
-    x, y = (torch.from_numpy(np.ascontiguousarray(p[:, varies])).float() for p in flat)
+    x, y = (torch.from_numpy(p.take(np.flatnonzero(varies), axis=1)).float() for p in flat)
     square, square_too = (x**2).sum(dim=1), (y**2).sum(dim=1)
     apart = square[:, None] + square_too[None] - 2 * x @ y.T
     return apart.clamp_(min=0).numpy().astype(np.float64)

@@ -90,9 +90,7 @@ class CascadeVAE(CascadeVAEC):
         z_bz = latents.sample_normal(mean_bz, std_bz, noise["z"])
         more: dict[str, Tensor] = {}
         if self.discrete_is_open(step):
-            with torch.no_grad():
-                category_b = assign(category_costs(parts, x, z_bz, self.categories), self.pairwise)
-            d_bk = functional.one_hot(category_b, self.categories).to(z_bz.dtype)
+            d_bk = choose_categories(parts, x, z_bz, self.categories, self.pairwise)
             share_k = d_bk.mean(dim=0)
             # λ′ Σ_k n_k(n_k − 1)/2 over the batch, an image's part of it.
             pairs = (share_k * (share_k * len(x) - 1)).sum() / 2
@@ -108,6 +106,26 @@ class CascadeVAE(CascadeVAEC):
         self, parts: nn.ModuleDict, x: Float[Tensor, "b c h w"], mean_bz: Float[Tensor, "b z"]
     ) -> Int[Tensor, " b"]:
         return category_costs(parts, x, mean_bz, self.categories).argmin(dim=1)
+
+
+@torch.no_grad()
+def choose_categories(
+    parts: nn.ModuleDict,
+    x: Float[Tensor, "b c h w"],
+    z_bz: Float[Tensor, "b z"],
+    k: int,
+    pairwise: float,
+    given: Int[Tensor, " g"] | None = None,
+) -> Float[Tensor, "b k"]:
+    """The batch's d, one-hot: `given` for the first g images, over the rest the least cost of all.
+
+    The cost is that of Algorithm 2, Σ_b −ln p(x_b | z_b, d_b) + λ′ Σ_{a<b} 1[d_a = d_b].
+    """
+    rest = slice(0 if given is None else len(given), None)
+    category_b = assign(category_costs(parts, x[rest], z_bz[rest], k), pairwise)
+    if given is not None:
+        category_b = torch.cat([given, category_b])
+    return functional.one_hot(category_b, k).to(z_bz.dtype)
 
 
 def category_costs(

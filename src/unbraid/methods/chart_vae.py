@@ -11,12 +11,10 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional
 
 from unbraid import charts, latents, schedules
-from unbraid.assignment import assign
 from unbraid.methods.base import Dataset, Losses, Method, Preset, hyperparameter
-from unbraid.methods.cascade_vae import category_costs
+from unbraid.methods.cascade_vae import category_costs, choose_categories
 from unbraid.nets import ConvDecoder, ConvEncoder
 
 # A dimension that tells less of an image, in nats, is idle.
@@ -68,6 +66,12 @@ class ChartVAE(Method):
     alone: ClassVar[bool] = True
     PRESETS: ClassVar[dict[str, Preset]] = {
         "quick": Preset("ours: minutes on two cores", 11_500, 64, {}),
+        "brief": Preset(
+            "ours: under half the steps, for a look or a study of many runs",
+            5_000,
+            64,
+            {"fall_steps": 2_000, "survey_step": 2_300, "cool_from": 3_700, "cool_to": 5_000},
+        ),
     }
 
     continuous: int = hyperparameter(6, "number m of continuous dimensions", "dimensions", "ours")
@@ -243,12 +247,9 @@ class ChartVAE(Method):
         z_bz = latents.sample_normal(mean_bz, std_bz, noise["z"])
         more: dict[str, Tensor] = {}
         if self.discrete_is_open(step):
-            named = noise.get("named", torch.empty(0, dtype=torch.int64, device=x.device))
-            rest = slice(len(named), None)
-            with torch.no_grad():
-                cost_bk = category_costs(parts, x[rest], z_bz[rest], self.categories)
-                category_b = torch.cat([named, assign(cost_bk, self.pairwise)])
-            d_bk = functional.one_hot(category_b, self.categories).to(z_bz.dtype)
+            d_bk = choose_categories(
+                parts, x, z_bz, self.categories, self.pairwise, noise.get("named")
+            )
             more = {"share": d_bk.mean(dim=0)}
         else:
             d_bk = z_bz.new_zeros(len(x), self.categories)
