@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,11 @@ from unbraid.parser import Parser, action
 
 
 def add_study(group: Any) -> None:
-    """`unbraid study run`, `status` and `table`."""
+    """`unbraid study run`, `status`, `table` and `keep`."""
     parser = group.add_parser(
         "study",
         help="many runs from one file, to one table",
-        description="Run a study, say how far it is, or print its table.",
+        description="Run a study, say how far it is, print its table, keep what is small.",
     )
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     run = _study_action(
@@ -54,6 +55,23 @@ def add_study(group: Any) -> None:
         help="csv and parquet hold one record a run, default text",
     )
     table.add_argument("--to", type=Path, metavar="FILE", help="write it there, not to the screen")
+
+    keep = _study_action(
+        actions,
+        "keep",
+        commands.study_keep,
+        "copy what is small, to commit it",
+        "Copy results, logs and sample codes of what is run, and the weights of each row's best and"
+        " median member in half precision, to another directory: some 100 kB a run, 2 MB for each"
+        " that has weights. Tables and the page are made from there with --out, as from the runs.",
+    )
+    keep.add_argument("--to", type=Path, required=True, metavar="DIR", help="where it is kept")
+    keep.add_argument(
+        "--weights",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="of the best and the median member, default yes",
+    )
 
 
 def add_report(group: Any) -> None:

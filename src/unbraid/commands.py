@@ -252,6 +252,17 @@ def study_table(flags: argparse.Namespace) -> None:
     print(formats.table(given, kept, flags.format, flags.to), end="")
 
 
+def study_keep(flags: argparse.Namespace) -> None:
+    """Keep what of a study is small."""
+    from unbraid.studies import store
+    from unbraid.studies.keep import keep
+    from unbraid.studies.read import read
+
+    given, runs, to = read(flags.file), store.Store(flags.out), store.Store(flags.to)
+    held = keep(given, runs, to, weights=flags.weights)
+    print(f"kept in {to.path}: {held} results; --out {to.path} shows them")
+
+
 def report(flags: argparse.Namespace) -> None:
     """Write a study's page."""
     from unbraid.report import page

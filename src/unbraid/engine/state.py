@@ -88,7 +88,12 @@ class State:
         return Checkpoint(self.step, tensors)
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Take up the state that `checkpoint` holds."""
+        """Take up the state that `checkpoint` holds; UserError if it holds weights alone."""
+        if checkpoint.step and not any(name.startswith("adam.") for name in checkpoint.tensors):
+            raise UserError(
+                f"step {checkpoint.step}: only the weights of this run were kept, to encode and to"
+                " draw with; train afresh with another --out"
+            )
         self.step = checkpoint.step
         self.parts.load_state_dict(parts_in(checkpoint))
         self.optimisers = self._fresh_optimisers()

@@ -33,6 +33,8 @@ from unbraid.studies.store import worker_lock
 from unbraid.studies.study import Job
 
 RESULT, CHECKPOINTS, SAMPLE = "result.json", "checkpoints.json", "sample.npz"
+# Images of the sample that members are compared on, at most.
+COMPARED = 2_500
 
 
 def work(job: Job, run: Run, table: ImageTable) -> dict[str, Any]:
@@ -69,14 +71,16 @@ def marks(steps: int, checkpoints: int) -> list[int]:
 
 
 def save_sample(run: Run, codes: Codes) -> None:
-    """Keep the codes of the sample, for criteria that compare members."""
-    arrays = {"mean": codes.mean}
+    """Keep codes of the sample for criteria that compare members: COMPARED images, in halves."""
+    some = slice(None, None, -(-len(codes.mean) // COMPARED))
+    arrays = {"mean": codes.mean[some].astype(np.float16)}
     if codes.std is not None:
-        arrays["std"] = codes.std
+        arrays["std"] = codes.std[some].astype(np.float16)
     if codes.category is not None:
-        arrays |= {"category": codes.category, "categories": np.array(codes.categories)}
+        category = codes.category[some].astype(np.min_scalar_type(codes.categories))
+        arrays |= {"category": category, "categories": np.array(codes.categories)}
     with written_atomically(run.path / SAMPLE) as file:
-        np.savez(file, allow_pickle=False, **arrays)
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def read_sample(run: Run) -> Codes | None:
@@ -87,7 +91,13 @@ def read_sample(run: Run) -> Codes | None:
     except OSError:
         return None
     categories = int(held.get("categories", 0))
-    return Codes(held["mean"], held.get("std"), held.get("category"), categories)
+    std, category = held.get("std"), held.get("category")
+    return Codes(
+        held["mean"].astype(np.float32),
+        None if std is None else std.astype(np.float32),
+        None if category is None else category.astype(np.int64),
+        categories,
+    )
 
 
 def _score(

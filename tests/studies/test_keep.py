@@ -1,0 +1,117 @@
+"""What is kept of a study: tables and page as from the runs, in a tenth of the space."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unbraid import cli
+from unbraid.data import load
+from unbraid.engine.encode import encode, load_trained
+from unbraid.studies.formats import table
+from unbraid.studies.read import read
+from unbraid.studies.store import Store
+from unbraid.studies.study import Job
+from unbraid.studies.table import measure
+from unbraid.studies.worker import work
+
+FILE = """
+data = "dsprites-corner"
+preset = "quick"
+precision = "fp32"
+seeds = SEEDS
+steps = 6
+batch = 4
+[[rows]]
+method = "cascade-vae"
+hyperparameters = { continuous = 3, stage_steps = 1, warmup_stages = 1 }
+"""
+
+
+@pytest.fixture(scope="module")
+def study_file(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of four seeds, run in out/."""
+    path = tmp_path_factory.mktemp("kept") / "trial.toml"
+    path.write_text(FILE.replace("SEEDS", "4"))
+    store, images = Store(path.parent / "out"), load("dsprites-corner")
+    for job in read(path).jobs:
+        store.append(work(job, store.run(job), images))
+    return path
+
+
+def keep(study_file: Path, to: Path, *more: str) -> int:
+    out = str(study_file.parent / "out")
+    return cli.main(["study", "keep", str(study_file), "--out", out, "--to", str(to), *more])
+
+
+def with_weights(study_file: Path, store: Store) -> list[Job]:
+    return [job for job in read(study_file).jobs if store.run(job).checkpoint_file.exists()]
+
+
+def test_what_is_kept_gives_the_table_and_the_page(study_file: Path, tmp_path: Path) -> None:
+    study, runs, kept = read(study_file), Store(study_file.parent / "out"), Store(tmp_path / "kept")
+    assert keep(study_file, kept.path) == 0
+    assert table(study, kept) == table(study, runs)
+    (line,) = measure(study, kept)
+    assert all({"elbo", "udr", "agreement"} == m.criteria.keys() for m in line.members)
+    best = max(line.done, key=lambda m: (m.score or 0.0, -m.seed))
+    assert line.median is not None
+    assert with_weights(study_file, kept) == [
+        job for job in study.jobs if job in (best.job, line.median.job)
+    ]
+    assert cli.main(["report", str(study_file), "--out", str(kept.path)]) == 0
+    assert (kept.path / "trial.html").read_text().count('<input type="range"') == 3
+    sizes = [sum(f.stat().st_size for f in s.path.rglob("*.*")) for s in (kept, runs)]
+    assert sizes[0] < sizes[1] / 6
+
+
+def test_kept_weights_encode_as_the_runs_and_are_not_trained_on(
+    study_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs, kept = Store(study_file.parent / "out"), Store(tmp_path / "kept")
+    keep(study_file, kept.path)
+    images = load("dsprites-corner")
+    job = with_weights(study_file, kept)[0]
+    whole, small = (
+        encode(load_trained(s.run(job), images), images, discrete=False) for s in (runs, kept)
+    )
+    np.testing.assert_allclose(small.mean, whole.mean, atol=2e-3)
+    before = kept.run(job).checkpoint_file.read_bytes()
+    longer = ["--stage-steps", "1", "--warmup-stages", "1", "--continuous", "3", "--batch", "4"]
+    longer += ["--data", "dsprites-corner", "--precision", "fp32", "--seed", str(job.config.seed)]
+    longer += ["--steps", "9", "--out", str(kept.run(job).path), "--resume"]
+    assert cli.main(["train", "cascade-vae", *longer]) == 2
+    told = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "step 6: only the weights of this run were kept" in told
+    assert kept.run(job).checkpoint_file.read_bytes() == before
+
+
+def test_keeping_again_adds_seeds_and_moves_the_weights(study_file: Path, tmp_path: Path) -> None:
+    """First one seed, then all: what the first left stays, and is not written twice."""
+    kept = Store(tmp_path / "kept")
+    fewer = study_file.with_name("fewer.toml")
+    fewer.write_text(FILE.replace("SEEDS", "1"))
+    keep(fewer, kept.path)
+    (first,) = read(fewer).jobs
+    assert with_weights(study_file, kept) == [first]
+    keep(study_file, kept.path)
+    lines = kept.results_file.read_text().splitlines()
+    assert len(lines) == 4
+    straight = Store(tmp_path / "straight")
+    keep(study_file, straight.path)
+    assert with_weights(study_file, kept) == with_weights(study_file, straight)
+    keep(study_file, kept.path, "--no-weights")
+    assert with_weights(study_file, kept) == []
+    assert kept.results_file.read_text().splitlines() == lines
+
+
+def test_nothing_is_kept_of_nothing(
+    study_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = study_file.parent / "out"
+    assert keep(study_file, out) == 2
+    assert f"{out}: that is where the runs are; give another --to" in capsys.readouterr().err
+    arguments = ["--out", str(tmp_path / "none"), "--to", str(tmp_path / "kept")]
+    assert cli.main(["study", "keep", str(study_file), *arguments]) == 2
+    assert "no run of the study is there to keep" in capsys.readouterr().err
+    assert not (tmp_path / "kept").exists()
