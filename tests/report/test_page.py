@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from PIL import Image
@@ -100,6 +101,16 @@ def test_ticks_are_round_and_inside() -> None:
     assert charts.Scale(10, 1000, 0, 100, True)(100) == 50
     assert charts.Scale(5, 5, 0, 100)(5) == 50
     assert charts.thinned([(i, i) for i in range(1001)], 10)[-1] == (1000, 1000)
+
+
+def test_a_chart_alone_is_a_picture_in_both_lights(tmp_path: Path) -> None:
+    drawn = charts.strips([charts.Strip("a row", [(50.0, "seed 0")], (50.0, 45.0, 55.0))], "x")
+    text = charts.alone(drawn)
+    root = ElementTree.fromstring(text)
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert next(e.tag.rpartition("}")[2] for e in root) == "style"
+    assert "prefers-color-scheme: dark" in text
+    assert len(list(root.iter("{http://www.w3.org/2000/svg}circle"))) == 1
 
 
 def test_names_in_a_chart_are_escaped() -> None:

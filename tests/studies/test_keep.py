@@ -105,6 +105,23 @@ def test_keeping_again_adds_seeds_and_moves_the_weights(study_file: Path, tmp_pa
     assert kept.results_file.read_text().splitlines() == lines
 
 
+def test_a_directory_of_runs_takes_results_and_loses_nothing(
+    study_file: Path, tmp_path: Path
+) -> None:
+    """Kept results go back to where runs are made: seed 0 was made there, and stays whole."""
+    runs, kept = Store(tmp_path / "runs"), Store(tmp_path / "kept")
+    keep(study_file, kept.path)
+    first = read(study_file).jobs[0]
+    result = work(first, runs.run(first), load("dsprites-corner"))
+    runs.append(result)
+    before = {f: f.read_bytes() for f in runs.run(first).path.iterdir() if f.is_file()}
+    arguments = ["--out", str(kept.path), "--to", str(runs.path), "--no-weights"]
+    assert cli.main(["study", "keep", str(study_file), *arguments]) == 0
+    assert {f: f.read_bytes() for f in before} == before
+    assert len(runs.results()) == 4
+    assert with_weights(study_file, runs) == [first]
+
+
 def test_nothing_is_kept_of_nothing(
     study_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -58,6 +58,9 @@ def test_every_budget_opens_every_dimension_of_a_cascade(path: Path) -> None:
 
 def test_the_ablation_takes_away_one_ingredient_at_a_time_on_seeds_of_its_own() -> None:
     whole, *rows = read(STUDIES / "ablation.toml").rows
+    assert [row.title for row in (whole, *rows)][:3] == [
+        *("ChartVAE, whole", "β does not fall", "no charts"),
+    ]
     assert {job.config.seed for job in whole.jobs} == {200, 201, 202}
     for row in rows:
         for job, base in zip(row.jobs, whole.jobs, strict=True):
@@ -139,6 +142,10 @@ def test_the_key_is_of_whatever_fixes_the_numbers(
         ("", "it has no rows, so nothing would run"),
         ("colour = 1\n" + ROW, "colour: no key of a study; give one of batch"),
         (ROW + "colour = 1\n", "colour: no key of a row; give one of batch"),
+        (
+            '[[rows]]\ntitle = "both"\nmethod = "beta-vae"\nhyperparameters = { beta = [1, 2] }\n',
+            "title='both': its hyperparameters make several rows",
+        ),
         ("[[rows]]\nseeds = 2\n", "a row without a method"),
         ('[[rows]]\nmethod = "gan"\n', "method 'gan': unknown; give one of"),
         (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from markupsafe import Markup
 
@@ -173,6 +174,14 @@ def thinned(
     if points and kept[-1] != points[-1]:
         kept.append(points[-1])
     return kept
+
+
+def alone(drawn: Markup) -> str:
+    """A chart as an SVG file of its own, light or dark as whoever looks at it has it."""
+    style = (Path(__file__).with_name("charts.css")).read_text()
+    root = '<svg xmlns="http://www.w3.org/2000/svg" '
+    opened, rest = str(drawn).replace("<svg ", root, 1).split(">", 1)
+    return f"{opened}><style>{style}</style>{rest}\n"
 
 
 def _axis_below(

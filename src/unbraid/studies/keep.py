@@ -39,12 +39,15 @@ def keep(study: Study, store: Store, to: Store, *, weights: bool = True) -> int:
             " the --out that it had"
         )
     with to.exclusively():
+        # Runs that were made there are whole as they are.
+        copied = [job for job in study.jobs if not to.run(job).provenance_file.exists()]
         for job in tqdm(jobs, desc="keeping", unit="run"):
             to.append(known[job.key])
-            _copy(store.run(job), to.run(job))
+            if job in copied:
+                _copy(store.run(job), to.run(job))
         lines = measure(study, to)
         shown = {job.key for line in lines for job in _shown(line)} if weights else set()
-        for job in study.jobs:
+        for job in copied:
             _keep_weights(store.run(job), to.run(job), job, shown=job.key in shown)
     return len(to.results())
 

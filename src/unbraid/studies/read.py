@@ -21,7 +21,7 @@ TOP = {
     *("title", "source", "data", "preset", "precision", "seeds", "steps", "batch", "metrics"),
     *("metric", "protocol", "checkpoints", "sample", "images", "retries", "patience", "rows"),
 }
-IN_A_ROW = {"method", "preset", "hyperparameters", "seeds", "steps", "batch", "published"}
+IN_A_ROW = {"title", "method", "preset", "hyperparameters", "seeds", "steps", "batch", "published"}
 
 
 def read(path: Path) -> Study:
@@ -92,12 +92,17 @@ def _rows(given: dict[str, Any], table: dict[str, Any], scoring: Scoring, path: 
         for name, value in given.get("hyperparameters", {}).items()
     }
     rows = []
+    if "title" in given and any(len(of_one) != 1 for of_one in values.values()):
+        raise UserError(
+            f"{path}: title={given['title']!r}: its hyperparameters make several rows, and each is"
+            " called by its values; leave the title out"
+        )
     for combination in itertools.product(*values.values()):
         chosen = dict(zip(values, combination, strict=True))
         base = configure(method, named.get("preset"), chosen, run)
         configs = [dataclasses.replace(base, seed=s) for s in _seeds(named.get("seeds", 10), path)]
         jobs = tuple(Job(config, scoring) for config in configs)
-        rows.append(Row(_title(base, chosen), jobs, published))
+        rows.append(Row(given.get("title") or _title(base, chosen), jobs, published))
     return rows
 
 

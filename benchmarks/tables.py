@@ -1,0 +1,66 @@
+"""Keep what studies measured in results/studies/: results, tables, every seed as a picture.
+
+Run as `python -m benchmarks.tables studies/ablation.toml` after `unbraid study run` on the same
+file; `--runs DIR` is the `--out` that it had. What results/studies has of other studies and seeds
+stays. `--begin` is the other way round: it gives the runs' directory the results that are kept, so
+that `unbraid study run` makes only what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from unbraid.metrics import suite
+from unbraid.report import charts, figures
+from unbraid.studies.formats import table
+from unbraid.studies.keep import keep
+from unbraid.studies.read import read
+from unbraid.studies.store import Store
+from unbraid.studies.study import Study
+from unbraid.studies.table import measure
+
+RESULTS = Path("results/studies")
+
+
+def views(study: Study) -> list[Study]:
+    """The study by each metric that its checkpoints are scored by, its own first."""
+    others = [job for job in study.jobs[0].scoring.by if job != study.headline]
+    return [dataclasses.replace(study, headline=job) for job in (study.headline, *others)]
+
+
+def page(study: Study, kept: Path) -> str:
+    """The tables of every view, as Markdown."""
+    return "\n".join(table(view, Store(kept), "md") for view in views(study))
+
+
+def draw(study: Study, kept: Path, stem: str) -> None:
+    """A strip of every seed, for each view, beside the results."""
+    for view in views(study):
+        lines = [line for line in measure(view, Store(kept)) if line.done]
+        across = f"{suite.Job(*view.headline).title}, {view.headline.protocol}, percent"
+        drawn = charts.strips([figures.strip(line) for line in lines], across)
+        (kept / f"{stem}-{view.headline.metric}.svg").write_text(charts.alone(drawn))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    parser.add_argument("--runs", type=Path, default=Path("runs/studies"))
+    parser.add_argument("--weights", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--begin", action="store_true")
+    flags = parser.parse_args()
+    for file in flags.files:
+        study = read(file)
+        if flags.begin:
+            keep(study, Store(RESULTS), Store(flags.runs), weights=False)
+            continue
+        keep(study, Store(flags.runs), Store(RESULTS), weights=flags.weights)
+        (RESULTS / f"{file.stem}.md").write_text(page(study, RESULTS))
+        draw(study, RESULTS, file.stem)
+        print(page(study, RESULTS))
+
+
+if __name__ == "__main__":
+    main()
