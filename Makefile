@@ -5,10 +5,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: demo test lint bench docs setup clean
 
-demo: .venv/.installed ## the main job: data, a quick CascadeVAE, its scores, its pictures
+demo: .venv/.installed ## the main job: data, a run of minutes, its scores, its pictures
 	$(BIN)/unbraid data dsprites
-	$(BIN)/unbraid train cascade-vae --preset quick --out runs/demo --resume
-	$(BIN)/unbraid evaluate runs/demo
+	$(BIN)/unbraid train chart-vae --preset brief --out runs/demo --resume
+	$(BIN)/unbraid evaluate runs/demo --images 50000
 	$(BIN)/unbraid traverse runs/demo
 
 test: .venv/.installed-dev ## the tests

@@ -41,6 +41,7 @@ NOT_RUN = {
     "pip install": "it would change the environment of the tests",
     "make": "each target sets up an environment of its own; CI is made of them",
     "unbraid study run": "hours of runs; tests/studies runs studies of its own, on Ray too",
+    "unbraid study keep": "there is nothing to keep without runs; tests/studies keeps some",
     "unbraid explore": "it serves until it is stopped; tests/explore opens it in a browser",
     "unbraid data shapes3d": "no network in a test; tests/data reads small official files",
     "unbraid report": "there is no page of a study without runs; tests/report writes one",
