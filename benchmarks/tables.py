@@ -31,8 +31,29 @@ def views(study: Study) -> list[Study]:
 
 
 def page(study: Study, kept: Path) -> str:
-    """The tables of every view, as Markdown."""
-    return "\n".join(table(view, Store(kept), "md") for view in views(study))
+    """The summary, then the tables of every view, as Markdown."""
+    tables = [table(view, Store(kept), "md") for view in views(study)]
+    return "\n".join([summary(study, kept), *tables])
+
+
+def summary(study: Study, kept: Path) -> str:
+    """One table of all views: mean, std and every seed of the last checkpoints, in percent."""
+    seen = views(study)
+    heads = ["row", "seeds"]
+    for view in seen:
+        heads += [f"`{view.headline.protocol}`, percent", "every seed"]
+    rows = [heads, ["---"] * len(heads)]
+    for lines in zip(*[measure(view, Store(kept)) for view in seen], strict=True):
+        cells = [lines[0].row.title, f"{len(lines[0].done)} of {len(lines[0].members)}"]
+        for line in lines:
+            mean, std = line.last.mean, line.last.std
+            cells.append("—" if mean is None else f"**{mean:.1f}**")
+            cells[-1] += "" if std is None else f" ({std:.1f})"
+            cells.append(
+                " ".join("—" if m.score is None else f"{m.score:.1f}" for m in line.members)
+            )
+        rows.append(cells)
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def draw(study: Study, kept: Path, stem: str) -> None:

@@ -21,6 +21,9 @@ from unbraid.engine import Budget, Config, Run, train
 from unbraid.methods import METHODS
 from unbraid.methods.cascade_vae import CascadeVAE
 from unbraid.metrics import METRICS
+from unbraid.studies.read import read
+from unbraid.studies.store import Store
+from unbraid.studies.table import measure
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -192,6 +195,16 @@ def test_the_tables_of_chart_vae_are_those_of_the_committed_scores() -> None:
     assert (kept / "attempt-1" / "table.md").read_text() == committed
     assert committed in (ROOT / "README.md").read_text()
     assert committed in (kept / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["ablation"])
+def test_the_tables_of_studies_are_those_of_the_committed_results(name: str) -> None:
+    from benchmarks.tables import page, summary
+
+    kept, study = ROOT / "results" / "studies", read(ROOT / "studies" / f"{name}.toml")
+    assert (kept / f"{name}.md").read_text() == page(study, kept)
+    assert summary(study, kept) in (kept / "README.md").read_text()
+    assert any(line.done for line in measure(study, Store(kept)))
 
 
 def test_the_table_of_methods_is_that_of_the_committed_results() -> None:
