@@ -22,6 +22,7 @@ ORDER = [
     "information",
     "schedules",
     "assignment",
+    "charts",
     "nets",
     "methods",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import inspect
 import sys
 import typing
 from collections.abc import Sequence
@@ -70,11 +71,12 @@ def _add_train(group: Any) -> None:
     )
     methods = parser.add_subparsers(required=True, metavar="METHOD")
     for method in METHODS.values():
-        summary = (method.__doc__ or "").splitlines()[0]
+        told = inspect.cleandoc(method.__doc__ or "")
+        summary = told.splitlines()[0]
         one = methods.add_parser(
             method.name,
             help=summary.replace("%", "%%"),
-            description=f"{method.title}. {method.__doc__}",
+            description=f"{method.title}. {told}",
             epilog=TRAIN_EPILOG,
         )
         _add_train_flags(one, method)
@@ -114,9 +116,8 @@ def _add_train_flags(parser: Parser, method: type[Method]) -> None:
     for field in dataclasses.fields(method):
         notes = field.metadata
         kind = types[field.name]
-        text = (
-            f"{notes['help']} [{notes['unit']}]; default {field.default}; paper: {notes['paper']}"
-        )
+        source = notes["paper"] if notes["paper"] == "ours" else f"paper: {notes['paper']}"
+        text = f"{notes['help']} [{notes['unit']}]; default {field.default}; {source}"
         how: dict[str, Any] = (
             {"action": argparse.BooleanOptionalAction}
             if kind is bool
