@@ -12,7 +12,7 @@ from PIL import Image
 
 from unbraid import cli
 from unbraid.data import load
-from unbraid.report import charts
+from unbraid.report import charts, figures
 from unbraid.studies.read import read
 from unbraid.studies.store import Store
 from unbraid.studies.worker import work
@@ -101,6 +101,14 @@ def test_ticks_are_round_and_inside() -> None:
     assert charts.Scale(10, 1000, 0, 100, True)(100) == 50
     assert charts.Scale(5, 5, 0, 100)(5) == 50
     assert charts.thinned([(i, i) for i in range(1001)], 10)[-1] == (1000, 1000)
+
+
+def test_a_mark_is_where_a_fall_begins() -> None:
+    """β of 4 and 2 for ten steps, falling from 2 to 1 over three records, then one cut."""
+    betas = [[4, 2], [4, 2], [4, 1.7], [4, 1.3], [4, 1], [4, 1], [1, 1], [1, 1]]
+    log = [{"step": 10 * i, "beta": beta} for i, beta in enumerate(betas)]
+    assert figures.falls(log) == [20, 60]
+    assert figures.falls(log[:1]) == []
 
 
 def test_a_chart_alone_is_a_picture_in_both_lights(tmp_path: Path) -> None:

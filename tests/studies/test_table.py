@@ -105,6 +105,17 @@ def test_nothing_is_dropped_and_the_claim_is_the_last_checkpoint(
     assert lines[0].median.seed == 1
 
 
+def test_where_nothing_is_published_no_column_waits_for_it(study_file: Path, store: Store) -> None:
+    text = FILE.replace('source = "A paper"\n', "").replace("published = {", "# published = {")
+    study_file.write_text(text)
+    study = read(study_file)
+    claim = sheets(study, measure(study, store))[0]
+    assert claim.heads == ("row", "seeds", "mean", "std", "s.e.", "best")
+    assert claim.rows[0] == (
+        *("FactorVAE, m=10", "4 of 6, 1 failed", "61.00", "8.41", "4.20", "70.00"),
+    )
+
+
 def test_criteria_rank_members_without_labels() -> None:
     """Two members that agree up to order, sign and names, and one that knows nothing."""
     rng = np.random.default_rng(0)

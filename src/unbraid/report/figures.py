@@ -48,7 +48,7 @@ def learning(line: Line, logs: dict[str, list[dict[str, Any]]]) -> Markup:
 
 
 def cascade(member: Member, logs: dict[str, list[dict[str, Any]]]) -> Markup:
-    """KL per dimension over steps; a line where a β falls or d opens."""
+    """KL per dimension over steps; a line where a β begins to fall."""
     log = logs[member.job.key]
     if not log:
         return Markup("")
@@ -62,8 +62,14 @@ def cascade(member: Member, logs: dict[str, list[dict[str, Any]]]) -> Markup:
         )
         for z in range(dimensions)
     ]
-    falls = [b["step"] for a, b in itertools.pairwise(log) if b["beta"] != a["beta"]]
-    return charts.curves(series, "KL, nats", marks=falls)
+    return charts.curves(series, "KL, nats", marks=falls(log))
+
+
+def falls(log: list[dict[str, Any]]) -> list[int]:
+    """The steps of the records at which a β changes and did not at the record before."""
+    changes = [False, *[b["beta"] != a["beta"] for a, b in itertools.pairwise(log)]]
+    began = zip(log[1:], itertools.pairwise(changes), strict=True)
+    return [record["step"] for record, (before, now) in began if now and not before]
 
 
 def _pairs(name: str, line: Line) -> tuple[list[Member], np.ndarray, np.ndarray]:

@@ -68,21 +68,24 @@ def notes(study: Study, lines: list[Line]) -> list[str]:
 
 def _claim(what: str, lines: list[Line]) -> Sheet:
     heads = ("row", "seeds", "mean", "std", "s.e.", "best")
-    heads += ("published", "its best", "difference, s.e.")
+    known = any(line.row.published for line in lines)
+    if known:
+        heads += ("published", "its best", "difference, s.e.")
     rows = []
     for line in lines:
-        published, own = line.row.published, line.last
-        beside = (
-            ("—", "—")
-            if published is None
-            else (f"{published.mean:.2f} ({published.std:.2f})", f"{published.best:.2f}")
-        )
         failed = sum(m.status == FAILED for m in line.members)
-        count = f"{own.n} of {len(line.members)}" + (f", {failed} failed" if failed else "")
-        rows.append(
-            (_marked(line), count, *_cells(own), *beside, _number(own.off(published), "+.1f"))
-        )
+        count = f"{line.last.n} of {len(line.members)}" + (f", {failed} failed" if failed else "")
+        beside = _beside(line) if known else ()
+        rows.append((_marked(line), count, *_cells(line.last), *beside))
     return Sheet(f"Last checkpoint, the claim, {what}", heads, tuple(rows))
+
+
+def _beside(line: Line) -> tuple[str, str, str]:
+    published = line.row.published
+    if published is None:
+        return ("—", "—", "—")
+    mean = f"{published.mean:.2f} ({published.std:.2f})"
+    return (mean, f"{published.best:.2f}", _number(line.last.off(published), "+.1f"))
 
 
 def _paper(caption: str, lines: list[Line]) -> Sheet:
