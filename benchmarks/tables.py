@@ -62,7 +62,8 @@ def draw(study: Study, kept: Path, stem: str) -> None:
         lines = [line for line in measure(view, Store(kept)) if line.done]
         across = f"{suite.Job(*view.headline).title}, {view.headline.protocol}, percent"
         drawn = charts.strips([figures.strip(line) for line in lines], across)
-        (kept / f"{stem}-{view.headline.metric}.svg").write_text(charts.alone(drawn))
+        name = f"{stem}-{view.headline.protocol}.svg"
+        (kept / name).write_text(charts.alone(drawn))
 
 
 def main() -> None:

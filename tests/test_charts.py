@@ -65,6 +65,17 @@ def test_distances_are_counts_of_pixels_that_differ_and_squared_of_greys() -> No
     np.testing.assert_allclose(charts.distance(greys, greys), squared, atol=1e-5)
 
 
+def test_pixels_that_differ_only_between_two_sets_count() -> None:
+    """Sets of equal images each, that differ everywhere; and images that differ nowhere."""
+    black, white = np.zeros((3, 1, 8, 8), np.uint8), np.ones((2, 1, 8, 8), np.uint8)
+    assert (charts.distance(black, white) == np.full((3, 2), 64)).all()
+    assert (charts.distance(white, white) == np.zeros((2, 2))).all()
+    rng = np.random.default_rng(1)
+    one, other = (rng.integers(0, 2, (n, 1, 8, 8), np.uint8) for n in (4, 6))
+    differ = (one[:, None] != other[None]).sum(axis=(2, 3, 4))
+    assert (charts.distance(one, other) == differ).all()
+
+
 def test_names_follow_the_parts_however_each_chart_numbers_them(bars: ImageTable) -> None:
     """Charts in a row, a third turning the numbers once round: an order is not its own inverse."""
     found = []

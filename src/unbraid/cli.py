@@ -135,7 +135,8 @@ def _add_evaluate(group: Any) -> None:
         commands.evaluate,
         "score a run under every protocol",
         "Score a run's last checkpoint on all images; print and write scores.json,"
-        " protocol by protocol: stopped, it continues with the missing ones.",
+        " protocol by protocol: stopped, it continues with the missing ones. --images N looks at N"
+        " of them, written to scores-N.json.",
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
     parser.add_argument(

@@ -96,7 +96,7 @@ def evaluate(flags: argparse.Namespace) -> None:
     """Score a run's last checkpoint."""
     from unbraid.data import load
     from unbraid.engine import Run
-    from unbraid.metrics.evaluate import as_text, evaluate
+    from unbraid.metrics.evaluate import as_text, evaluate, scores_file
     from unbraid.metrics.suite import chosen
 
     chosen(flags.metrics)
@@ -113,7 +113,7 @@ def evaluate(flags: argparse.Namespace) -> None:
         images=flags.images,
     )
     print(as_text(outcome))
-    print(f"written to {run.scores_file}")
+    print(f"written to {scores_file(run, table, outcome['images'])}")
 
 
 def metrics(flags: argparse.Namespace) -> None:
@@ -260,7 +260,7 @@ def study_keep(flags: argparse.Namespace) -> None:
 
     given, runs, to = read(flags.file), store.Store(flags.out), store.Store(flags.to)
     held = keep(given, runs, to, weights=flags.weights)
-    print(f"kept in {to.path}: {held} results; --out {to.path} shows them")
+    print(f"{to.path} has {len(held)} of {len(given.jobs)} runs; --out {to.path} shows them")
 
 
 def report(flags: argparse.Namespace) -> None:

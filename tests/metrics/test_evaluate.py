@@ -60,6 +60,9 @@ def test_a_look_at_some_images_is_that_of_a_dataset_of_them(
         job = suite.Job(row["name"], row["protocol"])
         assert suite.rows(job, codes, given) == [row]
     assert np.sum(some["images_by_category_and_shape"]) == 300
+    # A look takes the place of no whole evaluation.
+    assert json.loads(tiny_run.scores_file.read_text()) == whole
+    assert json.loads((tiny_run.path / "scores-300.json").read_text()) == some
     assert evaluate(tiny_run, small, images=960) == whole
     with pytest.raises(UserError, match="images=99: too few to score; give --images 100 or more"):
         evaluate(tiny_run, small, images=99)

@@ -1,5 +1,6 @@
-"""What is kept of a study: tables and page as from the runs, in a tenth of the space."""
+"""What is kept of a study: tables and page as from the runs, in a sixth of the space or less."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from unbraid import cli
 from unbraid.data import load
+from unbraid.engine import checkpoint, train
 from unbraid.engine.encode import encode, load_trained
 from unbraid.studies.formats import table
 from unbraid.studies.read import read
@@ -86,40 +88,75 @@ def test_kept_weights_encode_as_the_runs_and_are_not_trained_on(
     assert kept.run(job).checkpoint_file.read_bytes() == before
 
 
-def test_keeping_again_adds_seeds_and_moves_the_weights(study_file: Path, tmp_path: Path) -> None:
-    """First one seed, then all: what the first left stays, and is not written twice."""
-    kept = Store(tmp_path / "kept")
+def test_keeping_again_adds_seeds_and_removes_nothing(study_file: Path, tmp_path: Path) -> None:
+    """First one seed, then all, one of them failed: what stands there stays, nothing twice."""
+    runs, kept = Store(study_file.parent / "out"), Store(tmp_path / "kept")
     fewer = study_file.with_name("fewer.toml")
     fewer.write_text(FILE.replace("SEEDS", "1"))
     keep(fewer, kept.path)
     (first,) = read(fewer).jobs
     assert with_weights(study_file, kept) == [first]
-    keep(study_file, kept.path)
+    more = study_file.with_name("more.toml")
+    more.write_text(FILE.replace("SEEDS", "5"))
+    *_, last = read(more).jobs
+    runs.append({"key": last.key, "status": "failed", "reasons": ["hung"], "attempts": 2})
+    for _ in range(2):
+        keep(more, kept.path)
     lines = kept.results_file.read_text().splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 5
     straight = Store(tmp_path / "straight")
     keep(study_file, straight.path)
-    assert with_weights(study_file, kept) == with_weights(study_file, straight)
-    keep(study_file, kept.path, "--no-weights")
-    assert with_weights(study_file, kept) == []
+    shown = with_weights(study_file, kept)
+    assert set(shown) == {first, *with_weights(study_file, straight)}
+    keep(fewer, kept.path, "--no-weights")
+    assert with_weights(study_file, kept) == shown
     assert kept.results_file.read_text().splitlines() == lines
 
 
+def contents(path: Path) -> dict[Path, bytes]:
+    return {f: f.read_bytes() for f in path.rglob("*") if f.is_file() and f.name != "lock"}
+
+
+@pytest.mark.parametrize("weights", ["--weights", "--no-weights"])
 def test_a_directory_of_runs_takes_results_and_loses_nothing(
-    study_file: Path, tmp_path: Path
+    study_file: Path, tmp_path: Path, weights: str
 ) -> None:
-    """Kept results go back to where runs are made: seed 0 was made there, and stays whole."""
+    """There a run is done, one was stopped, one killed before its sitting was recorded."""
     runs, kept = Store(tmp_path / "runs"), Store(tmp_path / "kept")
     keep(study_file, kept.path)
-    first = read(study_file).jobs[0]
-    result = work(first, runs.run(first), load("dsprites-corner"))
-    runs.append(result)
-    before = {f: f.read_bytes() for f in runs.run(first).path.iterdir() if f.is_file()}
-    arguments = ["--out", str(kept.path), "--to", str(runs.path), "--no-weights"]
+    done, stopped, killed, missing = read(study_file).jobs
+    images = load("dsprites-corner")
+    runs.append(work(done, runs.run(done), images))
+    for job in (stopped, killed):
+        budget = dataclasses.replace(job.config.budget, steps=3)
+        train(dataclasses.replace(job.config, budget=budget), images, runs.run(job).path)
+    runs.run(killed).provenance_file.unlink()
+    checkpoint.previous(runs.run(killed).checkpoint_file).unlink(missing_ok=True)
+    before = [contents(runs.run(job).path) for job in (done, stopped, killed)]
+    arguments = ["--out", str(kept.path), "--to", str(runs.path), weights]
     assert cli.main(["study", "keep", str(study_file), *arguments]) == 0
-    assert {f: f.read_bytes() for f in before} == before
-    assert len(runs.results()) == 4
-    assert with_weights(study_file, runs) == [first]
+    assert [contents(runs.run(job).path) for job in (done, stopped, killed)] == before
+    assert runs.results().keys() == {done.key, missing.key}
+    result = work(stopped, runs.run(stopped), images)
+    assert result["scores"] == kept.results()[stopped.key]["scores"]
+
+
+def test_runs_of_ones_own_images_are_kept_with_their_weights(cache: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 2, (150, 32, 32), np.uint8)
+    np.savez(tmp_path / "own.npz", images=images, factors=rng.integers(0, 3, (150, 2)))
+    path, runs, kept = tmp_path / "own.toml", Store(tmp_path / "out"), Store(tmp_path / "kept")
+    path.write_text(
+        f'data = "array:{tmp_path / "own.npz"}"\npreset = "quick"\nprecision = "fp32"\n'
+        'seeds = 1\nsteps = 2\nbatch = 4\nmetrics = ["factor-vae"]\n'
+        '[[rows]]\nmethod = "vae"\n'
+    )
+    (job,) = read(path).jobs
+    table = load(job.config.data)
+    runs.append(work(job, runs.run(job), table))
+    arguments = ["--out", str(runs.path), "--to", str(kept.path)]
+    assert cli.main(["study", "keep", str(path), *arguments]) == 0
+    assert load_trained(kept.run(job), table).step == 2
 
 
 def test_nothing_is_kept_of_nothing(

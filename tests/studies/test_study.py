@@ -121,6 +121,8 @@ def test_the_key_is_of_whatever_fixes_the_numbers(
 ) -> None:
     job = read(study_file(ROW)).jobs[0]
     config, scoring = job.config, job.scoring
+    # A key from before `images` was there stays what it was.
+    assert "images" not in job.as_table()["scoring"]
     others = [
         dataclasses.replace(job, config=dataclasses.replace(config, seed=1)),
         dataclasses.replace(job, config=dataclasses.replace(config, data="dsprites-corner")),
@@ -160,9 +162,10 @@ def test_the_key_is_of_whatever_fixes_the_numbers(
         ('data = "faces"\n' + ROW, "dataset 'faces': unknown; give one of dsprites"),
         ("seeds = [1, 1]\n" + ROW, "seeds=[1, 1]: a row has seeds, each once"),
         ("seeds = 0\n" + ROW, "seeds=0: a row has seeds"),
-        ("checkpoints = -1\n" + ROW, "checkpoints=-1: too few; give a number, 0 or more"),
-        ("images = 99\n" + ROW, "images=99: too few; give a number, 100 or more"),
-        ('patience = "long"\n' + ROW, "patience='long': too few; give a number"),
+        ("checkpoints = -1\n" + ROW, "checkpoints=-1: too few; give a whole number, 0 or more"),
+        ("images = 99\n" + ROW, "images=99: too few; give a whole number, 100 or more"),
+        ('patience = "long"\n' + ROW, "patience='long': too few; give a number, 0 or more"),
+        ("sample = 1e3\n" + ROW, "sample=1000.0: too few; give a whole number, 100 or more"),
         ('seeds = "ten"\n' + ROW, "seeds=ten: a row has seeds"),
         (ROW + "published = { mean = 1.0 }\n", "mean, std and best in percent"),
         (ROW + "hyperparameters = { beta = 'x' }\n", "beta='x': give a value of type float"),

@@ -21,7 +21,7 @@ from unbraid.studies.sheets import notes, sheets
 from unbraid.studies.store import Store
 from unbraid.studies.study import Published, Study
 from unbraid.studies.table import Statistics, measure
-from unbraid.studies.worker import save_sample
+from unbraid.studies.worker import read_sample, save_sample
 
 SCORES = {0: 0.50, 1: 0.60, 2: 0.70, 3: 0.64}
 FILE = """
@@ -138,6 +138,23 @@ def test_criteria_rank_members_without_labels() -> None:
     assert compared(members)["a"]["agreement"] == pytest.approx(1 / 3, abs=0.03)
     assert compared({"a": members["a"]}) == {"a": {}}
     assert "agreement" not in compared({n: Codes(c.mean, c.std) for n, c in members.items()})["a"]
+
+
+def test_of_many_codes_every_few_are_kept_to_compare(tmp_path: Path) -> None:
+    mean = np.arange(5_001, dtype=np.float32)[:, None].repeat(2, axis=1) / 5_001
+    category = np.arange(5_001) % 3
+    run = Run(tmp_path / "run")
+    save_sample(run, Codes(mean, mean + 1, category, 3))
+    kept = read_sample(run)
+    assert kept is not None
+    assert kept.std is not None
+    assert kept.category is not None
+    assert len(kept.mean) == len(kept.std) == len(kept.category) == 1_667
+    np.testing.assert_allclose(kept.mean, mean[::3], atol=1e-3)
+    np.testing.assert_allclose(kept.std, mean[::3] + 1, atol=1e-3)
+    assert (kept.category == category[::3]).all()
+    assert kept.mean.dtype == np.float32
+    assert read_sample(Run(tmp_path / "none")) is None
 
 
 def test_a_member_chosen_by_udr_comes_from_the_runs_own_codes(

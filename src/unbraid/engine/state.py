@@ -89,7 +89,7 @@ class State:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Take up the state that `checkpoint` holds; UserError if it holds weights alone."""
-        if checkpoint.step and not any(name.startswith("adam.") for name in checkpoint.tensors):
+        if holds_weights_alone(checkpoint):
             raise UserError(
                 f"step {checkpoint.step}: only the weights of this run were kept, to encode and to"
                 " draw with; train afresh with another --out"
@@ -160,6 +160,11 @@ def fresh_parts(config: Config, shape: tuple[int, int, int]) -> nn.ModuleDict:
         seed = noise.generator(config.seed, "weights", 0).initial_seed()
         torch.manual_seed(seed % 2**63)
         return config.method.build(shape)
+
+
+def holds_weights_alone(checkpoint: Checkpoint) -> bool:
+    """Whether a checkpoint was made to encode and to draw with, not to train on."""
+    return checkpoint.step > 0 and not any(name.startswith("adam.") for name in checkpoint.tensors)
 
 
 def parts_in(checkpoint: Checkpoint) -> dict[str, Tensor]:

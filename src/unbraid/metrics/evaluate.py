@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,15 +35,18 @@ def evaluate(
     precision: str | None = None,
     images: int | None = None,
 ) -> Outcome:
-    """Score a run's last checkpoint, write scores.json and return what it holds.
+    """Score a run's last checkpoint, write its scores and return what that file holds.
+
+    The file is scores.json; a look at only so many `images`, drawn as `drawn` does, goes to
+    scores-N.json.
 
     `metrics`: `all`, or names with commas between; by default the FactorVAE score and the
     classification accuracy. Every score has its protocol beside it; `seed` fixes which images each
     vote draws. scores.json is written after each protocol: a stopped evaluation continues with the
     missing ones, and one of other metrics adds to it. The images are encoded in `precision`, by
-    default the one that the run was trained in. With `images`, only so many count, drawn as `drawn`
-    does; else all. What the dataset's labels do not allow is told in `not_scored`. UserError for an
-    unknown metric, too few images, or if the labels allow nothing that was asked for.
+    default the one that the run was trained in. What the labels do not allow is told in
+    `not_scored`. UserError for an unknown metric, too few images, or if the labels allow nothing
+    that was asked for.
     """
     names = suite.chosen(metrics)
     if repeats < 1:
@@ -52,14 +56,20 @@ def evaluate(
     precision = precision or trained.config.precision
     outcome = _blank(trained, table, len(index), precision, seed, repeats)
     jobs = suite.jobs(names, discrete=bool(trained.config.method.categories))
-    jobs, outcome["not_scored"] = _possible(jobs, table)
-    _take_over(outcome, run, table.factors.label)
+    jobs, outcome["not_scored"] = _possible(jobs, table, index)
+    file = scores_file(run, table, len(index))
+    _take_over(outcome, file, table.factors.label)
     missing = [job for job in jobs if job not in _done(outcome)]
     if missing or outcome["kl"] is None:
         some = index if len(index) < len(table) else None
         codes = encode_once(run, trained, table, precision=precision, index=some)
-        _score(outcome, run, table, index, codes, missing)
+        _score(outcome, file, table, index, codes, missing)
     return outcome
+
+
+def scores_file(run: Run, table: ImageTable, images: int) -> Path:
+    """Where the scores on so many of a dataset's images stand: a look replaces no evaluation."""
+    return run.scores_file if images == len(table) else run.path / f"scores-{images}.json"
 
 
 def drawn(table: ImageTable, images: int | None) -> np.ndarray:
@@ -96,10 +106,10 @@ def _blank(
 
 
 def _possible(
-    jobs: list[suite.Job], table: ImageTable
+    jobs: list[suite.Job], table: ImageTable, index: np.ndarray
 ) -> tuple[list[suite.Job], list[dict[str, str]]]:
-    """The jobs that the dataset's labels allow, and why the other metrics are not scored."""
-    factors = table.factors.factors_of(np.arange(len(table)))
+    """The jobs that these images' labels allow, and why the other metrics are not scored."""
+    factors = table.factors.factors_of(index)
     why = {
         job.metric: suite.hindrance(job.metric, factors, table.factors.label, table.name)
         for job in jobs
@@ -115,10 +125,10 @@ def _confusion(label: str) -> str:
     return f"images_by_category_and_{label}"
 
 
-def _take_over(outcome: Outcome, run: Run, label: str | None) -> None:
-    """Rows that stand in scores.json already, if they are of the same codes and draws."""
+def _take_over(outcome: Outcome, file: Path, label: str | None) -> None:
+    """Rows that stand in the file already, if they are of the same codes and draws."""
     try:
-        before = json.loads(run.scores_file.read_text())
+        before = json.loads(file.read_text())
         same = all(before[key] == outcome[key] for key in SAME)
         kept = [row for row in before["scores"] if suite.known(row)]
     except (OSError, ValueError, KeyError, TypeError):
@@ -135,7 +145,7 @@ def _done(outcome: Outcome) -> set[suite.Job]:
 
 def _score(
     outcome: Outcome,
-    run: Run,
+    file: Path,
     table: ImageTable,
     index: np.ndarray,
     codes: Codes,
@@ -149,7 +159,7 @@ def _score(
     if codes.category is not None and label is not None:
         labels = factors[:, table.factors.position(label)]
         outcome[_confusion(label)] = classification.confusion(codes, labels).tolist()
-    _write(outcome, run)
+    _write(outcome, file)
     with tqdm(missing, desc="scoring", unit="protocol") as bar:
         for job in bar:
             bar.set_postfix_str(f"{job.metric} {job.protocol}")
@@ -157,12 +167,12 @@ def _score(
             how = {"seed": outcome["votes_seed"], "repeats": outcome["repeats"]}
             outcome["scores"] += suite.rows(job, codes, given, **how)
             outcome["scores"].sort(key=suite.place)
-            _write(outcome, run)
+            _write(outcome, file)
 
 
-def _write(outcome: Outcome, run: Run) -> None:
-    with written_atomically(run.scores_file) as file:
-        file.write(json.dumps(outcome, indent=2).encode())
+def _write(outcome: Outcome, file: Path) -> None:
+    with written_atomically(file) as opened:
+        opened.write(json.dumps(outcome, indent=2).encode())
 
 
 def as_text(outcome: Outcome) -> str:

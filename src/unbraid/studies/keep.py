@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from unbraid.engine import Run, checkpoint
 from unbraid.engine.checkpoint import Checkpoint
+from unbraid.engine.state import holds_weights_alone
 from unbraid.errors import UserError
+from unbraid.files import written_atomically
 from unbraid.studies.store import Store
 from unbraid.studies.study import Job, Study
 from unbraid.studies.table import Line, measure
@@ -20,14 +20,14 @@ from unbraid.studies.worker import SAMPLE
 WHOLE = (torch.int8, torch.int16, torch.int32)
 
 
-def keep(study: Study, store: Store, to: Store, *, weights: bool = True) -> int:
-    """Copy what is run of a study to another study directory; how many results that one has then.
+def keep(study: Study, store: Store, to: Store, *, weights: bool = True) -> list[Job]:
+    """Copy what is run of a study to another study directory; the jobs that are there then.
 
     Of each run: its line of results, configuration, log and the codes of the sample, some 100 kB.
     Of each row's best and median member the weights, floats in half precision, in place of a
-    checkpoint, unless `weights` is false: enough to encode and to draw, not to train on. What
-    stands there of other studies or seeds stays. UserError if a study runs there, or nothing is
-    run.
+    checkpoint, unless `weights` is false: enough to encode and to draw, not to train on. Nothing
+    that stands there is removed, and a run that was begun there is left alone, for a study to
+    finish. UserError if a study runs there, or nothing is run.
     """
     if store.path.resolve() == to.path.resolve():
         raise UserError(f"{to.path}: that is where the runs are; give another --to")
@@ -38,18 +38,31 @@ def keep(study: Study, store: Store, to: Store, *, weights: bool = True) -> int:
             f"{store.path}: no run of the study is there to keep; give unbraid study run first, or"
             " the --out that it had"
         )
-    with to.exclusively():
-        # Runs that were made there are whole as they are.
-        copied = [job for job in study.jobs if not to.run(job).provenance_file.exists()]
-        for job in tqdm(jobs, desc="keeping", unit="run"):
-            to.append(known[job.key])
-            if job in copied:
-                _copy(store.run(job), to.run(job))
-        lines = measure(study, to)
-        shown = {job.key for line in lines for job in _shown(line)} if weights else set()
-        for job in copied:
-            _keep_weights(store.run(job), to.run(job), job, shown=job.key in shown)
-    return len(to.results())
+    with to.exclusively(flag="--to"):
+        held = to.results()
+        free = [job for job in jobs if not _begun(to.run(job))]
+        for job in tqdm(free, desc="keeping", unit="run"):
+            if held.get(job.key) != known[job.key]:
+                to.append(known[job.key])
+            _copy(store.run(job), to.run(job))
+        if weights:
+            shown = {job.key for line in measure(study, to) for job in _shown(line)}
+            for job in free:
+                if job.key in shown and store.run(job).checkpoint_file.exists():
+                    _keep_weights(store.run(job), to.run(job))
+        there = to.results()
+    return [job for job in study.jobs if job.key in there]
+
+
+def _begun(run: Run) -> bool:
+    """Whether a run was trained there, be it for a moment."""
+    newest = run.checkpoint_file
+    if run.provenance_file.exists() or checkpoint.previous(newest).exists():
+        return True
+    if not newest.exists():
+        return False
+    found = checkpoint.whole(newest, run.read_config().identity())
+    return found is None or not holds_weights_alone(found)
 
 
 def _shown(line: Line) -> list[Job]:
@@ -61,19 +74,17 @@ def _shown(line: Line) -> list[Job]:
 def _copy(run: Run, to: Run) -> None:
     for file in (run.config_file, run.log_file, run.path / SAMPLE):
         if file.exists():
-            to.path.mkdir(parents=True, exist_ok=True)
-            shutil.copy(file, to.path / file.name)
+            with written_atomically(to.path / file.name) as copy:
+                copy.write(file.read_bytes())
 
 
-def _keep_weights(run: Run, to: Run, job: Job, *, shown: bool) -> None:
-    if not shown:
-        to.checkpoint_file.unlink(missing_ok=True)
-    elif run.checkpoint_file.exists():
-        identity = job.config.identity()
-        saved = checkpoint.read(run.checkpoint_file, identity)
-        small = {n: _narrow(t) for n, t in saved.tensors.items() if n.startswith("parts.")}
-        checkpoint.save(to.checkpoint_file, Checkpoint(saved.step, small), identity)
-        checkpoint.previous(to.checkpoint_file).unlink(missing_ok=True)
+def _keep_weights(run: Run, to: Run) -> None:
+    identity = run.read_config().identity()
+    saved = checkpoint.read(run.checkpoint_file, identity)
+    small = {n: _narrow(t) for n, t in saved.tensors.items() if n.startswith("parts.")}
+    checkpoint.save(to.checkpoint_file, Checkpoint(saved.step, small), identity)
+    # Kept twice, the first stands as the previous one, and is the same.
+    checkpoint.previous(to.checkpoint_file).unlink(missing_ok=True)
 
 
 def _narrow(tensor: Tensor) -> Tensor:
@@ -82,7 +93,7 @@ def _narrow(tensor: Tensor) -> Tensor:
         return tensor.half()
     for kind in WHOLE:
         reach = torch.iinfo(kind)
-        if not len(tensor.flatten()) or (
+        if not tensor.numel() or (
             reach.min <= int(tensor.min()) and int(tensor.max()) <= reach.max
         ):
             return tensor.to(kind)

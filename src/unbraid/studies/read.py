@@ -21,6 +21,8 @@ TOP = {
     *("title", "source", "data", "preset", "precision", "seeds", "steps", "batch", "metrics"),
     *("metric", "protocol", "checkpoints", "sample", "images", "retries", "patience", "rows"),
 }
+# What is scored of a run, unless the file says otherwise; 0 images are all.
+COUNTS = {"checkpoints": 0, "sample": 10_000, "images": 0}
 IN_A_ROW = {"title", "method", "preset", "hyperparameters", "seeds", "steps", "batch", "published"}
 
 
@@ -45,12 +47,12 @@ def read(path: Path) -> Study:
             f" what is scored; give one of {', '.join(metrics)} and a protocol of it"
         )
     by = tuple(job for job in dict.fromkeys((*OF_THE_PAPER, headline)) if job.metric in metrics)
-    counts = (table.get("checkpoints", 0), table.get("sample", 10_000), table.get("images", 0))
-    scoring = Scoring(metrics, by, *counts)
-    _at_least(scoring.checkpoints, 0, "checkpoints", path)
-    _at_least(scoring.sample, LEAST, "sample", path)
-    if scoring.images != 0:
-        _at_least(scoring.images, LEAST, "images", path)
+    counts = {name: table.get(name, usual) for name, usual in COUNTS.items()}
+    _at_least(counts["checkpoints"], 0, "checkpoints", path)
+    _at_least(counts["sample"], LEAST, "sample", path)
+    if counts["images"] != 0:
+        _at_least(counts["images"], LEAST, "images", path)
+    scoring = Scoring(metrics, by, **counts)
     rows = [row for given in table.get("rows", []) for row in _rows(given, table, scoring, path)]
     if not rows:
         raise UserError(
@@ -58,7 +60,7 @@ def read(path: Path) -> Study:
         )
     retries, patience = table.get("retries", 1), table.get("patience", 30)
     _at_least(retries, 0, "retries", path)
-    _at_least(patience, 0, "patience", path)
+    _at_least(patience, 0, "patience", path, (int, float))
     return Study(
         table.get("title", path.stem),
         table.get("source", ""),
@@ -102,7 +104,7 @@ def _rows(given: dict[str, Any], table: dict[str, Any], scoring: Scoring, path: 
         base = configure(method, named.get("preset"), chosen, run)
         configs = [dataclasses.replace(base, seed=s) for s in _seeds(named.get("seeds", 10), path)]
         jobs = tuple(Job(config, scoring) for config in configs)
-        rows.append(Row(given.get("title") or _title(base, chosen), jobs, published))
+        rows.append(Row(str(given.get("title", _title(base, chosen))), jobs, published))
     return rows
 
 
@@ -128,9 +130,12 @@ def _only(table: dict[str, Any], known: set[str], path: Path, what: str) -> None
             )
 
 
-def _at_least(value: Any, least: int, name: str, path: Path) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < least:
-        raise UserError(f"{path}: {name}={value!r}: too few; give a number, {least} or more")
+def _at_least(
+    value: Any, least: int, name: str, path: Path, kinds: tuple[type, ...] = (int,)
+) -> None:
+    if type(value) not in kinds or value < least:
+        what = "a number" if float in kinds else "a whole number"
+        raise UserError(f"{path}: {name}={value!r}: too few; give {what}, {least} or more")
 
 
 def _published(given: dict[str, Any], path: Path) -> Published:

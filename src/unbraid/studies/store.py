@@ -39,22 +39,25 @@ class Store:
         return Run(self.path / job.name)
 
     @contextlib.contextmanager
-    def exclusively(self) -> Iterator[None]:
-        """Hold the directory; UserError if another study is running in it."""
+    def exclusively(self, flag: str = "--out") -> Iterator[None]:
+        """Hold the directory, given by a flag; UserError if another study is running in it."""
+        lock = FileLock(self.path / "lock")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.path / "lock")
-            with lock.acquire(timeout=0):
-                self._repair()
-                yield
+            lock.acquire(timeout=0)
         except Timeout as error:
             raise UserError(
-                f"{self.path}: a study is running there; wait for it, or give another --out"
+                f"{self.path}: a study is running there; wait for it, or give another {flag}"
             ) from error
         except OSError as error:
             raise UserError(
-                f"{self.path}: cannot be written ({error.strerror or error}); give another --out"
+                f"{self.path}: cannot be written ({error.strerror or error}); give another {flag}"
             ) from error
+        try:
+            self._repair()
+            yield
+        finally:
+            lock.release()
 
     def results(self) -> dict[str, Result]:
         """Each key's result, done before failed, the latest before earlier ones.

@@ -71,7 +71,11 @@ class Job:
 
     def as_table(self) -> dict[str, Any]:
         """The same as plain values, for a worker and for the key."""
-        return {"config": self.config.as_table(), "scoring": dataclasses.asdict(self.scoring)}
+        scoring = dataclasses.asdict(self.scoring)
+        if not self.scoring.images:
+            # So that studies from before there was a choice keep their keys.
+            del scoring["images"]
+        return {"config": self.config.as_table(), "scoring": scoring}
 
     @staticmethod
     def of_table(table: dict[str, Any]) -> Job:
