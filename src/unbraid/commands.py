@@ -233,6 +233,8 @@ def study_run(flags: argparse.Namespace) -> None:
         executor = executors.Local(flags.workers)
     counts = run.run(given, store.Store(flags.out), executor, failed=flags.failed)
     print(f"{counts['done']} of {len(given.jobs)} runs are done, {counts['failed']} failed")
+    if counts["failed"]:
+        print("why: unbraid study status; once more: unbraid study run --failed")
 
 
 def study_status(flags: argparse.Namespace) -> None:

@@ -103,6 +103,16 @@ def test_ticks_are_round_and_inside() -> None:
     assert charts.thinned([(i, i) for i in range(1001)], 10)[-1] == (1000, 1000)
 
 
+def test_a_long_name_has_room() -> None:
+    """52 letters of 6 units, and the axis beside them as long as ever."""
+    name = "CascadeVAE-C (beta_low=1.0, stage_steps=1000), m=10"
+    short, long = (charts.strips([charts.Strip(n, [(50.0, "")], None)], "") for n in ("a", name))
+    ends = [float(re.findall(r'text x="([\d.]+)"[^>]*end', drawn)[0]) for drawn in (short, long)]
+    widths = [int(re.findall(r'viewBox="0 0 (\d+)', drawn)[0]) for drawn in (short, long)]
+    assert ends[1] >= 6 * len(name)
+    assert widths[1] - widths[0] == pytest.approx(ends[1] - ends[0], abs=1)
+
+
 def test_a_mark_is_where_a_fall_begins() -> None:
     """β of 4 and 2 for ten steps, falling from 2 to 1 over three records, then one cut."""
     betas = [[4, 2], [4, 2], [4, 1.7], [4, 1.3], [4, 1], [4, 1], [1, 1], [1, 1]]

@@ -159,6 +159,22 @@ def test_runs_of_ones_own_images_are_kept_with_their_weights(cache: Path, tmp_pa
     assert load_trained(kept.run(job), table).step == 2
 
 
+def test_a_last_checkpoint_that_is_lost_is_trained_again(study_file: Path, tmp_path: Path) -> None:
+    """Scored to the end, then cut short: what is claimed is of the last step all the same."""
+    job = read(study_file).jobs[0]
+    job = dataclasses.replace(job, scoring=dataclasses.replace(job.scoring, checkpoints=2))
+    run, images = Store(tmp_path).run(job), load("dsprites-corner")
+    whole = work(job, run, images)
+    assert list(whole["checkpoints"]) == ["3", "6"]
+    saved = run.checkpoint_file.read_bytes()
+    run.checkpoint_file.write_bytes(saved[:-9])
+    run.scores_file.unlink()
+    again = work(job, run, images)
+    assert again["step"] == 6
+    assert again["scores"] == whole["scores"]
+    assert run.checkpoint_file.read_bytes() == saved
+
+
 def test_nothing_is_kept_of_nothing(
     study_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -89,17 +89,20 @@ def test_a_node_that_sees_the_directory_writes_there_another_sends_its_files(
 ) -> None:
     job = read(study_file).jobs[0]
 
+    back = ("scores.json", "scores-300.json", "survey.json", "stages/3.safetensors")
+
     def pretended(job: Any, out: Path, **_: Any) -> dict[str, Any]:
         out.mkdir(parents=True)
-        (out / "scores.json").write_text("{}")
-        (out / "lock").write_text("")
+        (out / "stages").mkdir()
+        for name in (*back, "lock", "scores.json.partial"):
+            (out / name).write_text("{}")
         return {"key": job.key, "status": "done"}
 
     monkeypatch.setattr(on_ray, "supervise", pretended)
     (tmp_path / on_ray.MARK).write_text("this study")
     given = json.loads(json.dumps(job.as_table()))
     result, files = on_ray.carry_out(given, str(tmp_path), "another study", 1, 1.0)
-    assert files == {"scores.json": b"{}"}
+    assert files == dict.fromkeys(back, b"{}")
     assert not (tmp_path / job.name).exists()
     result, files = on_ray.carry_out(given, str(tmp_path), "this study", 1, 1.0)
     assert (result["key"], files) == (job.key, {})

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from unbraid.errors import UserError
@@ -143,6 +144,22 @@ def test_the_key_is_of_whatever_fixes_the_numbers(
     assert job.key not in keys
 
 
+def test_a_run_is_of_ones_own_images_as_they_are(
+    study_file: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Other images under the same name are other runs, here and in a worker."""
+    path = tmp_path / "own.npz"
+    text = f'data = "array:{path}"\nmetrics = ["unsupervised"]\nmetric = "unsupervised"\n'
+    text += 'protocol = "locatello2019"\nseeds = 1\n' + ROW
+    keys = []
+    for seed in (0, 1, 0):
+        np.savez(path, images=np.random.default_rng(seed).integers(0, 2, (20, 32, 32), np.uint8))
+        (job,) = read(study_file(text)).jobs
+        assert Job.of_table(json.loads(json.dumps(job.as_table()))).key == job.key
+        keys.append(job.key)
+    assert keys[0] == keys[2] != keys[1]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -164,7 +181,7 @@ def test_the_key_is_of_whatever_fixes_the_numbers(
         ("seeds = 0\n" + ROW, "seeds=0: a row has seeds"),
         ("checkpoints = -1\n" + ROW, "checkpoints=-1: too few; give a whole number, 0 or more"),
         ("images = 99\n" + ROW, "images=99: too few; give a whole number, 100 or more"),
-        ('patience = "long"\n' + ROW, "patience='long': too few; give a number, 0 or more"),
+        ('patience = "long"\n' + ROW, "patience='long': too few; give a number, 1 or more"),
         ("sample = 1e3\n" + ROW, "sample=1000.0: too few; give a whole number, 100 or more"),
         ('seeds = "ten"\n' + ROW, "seeds=ten: a row has seeds"),
         (ROW + "published = { mean = 1.0 }\n", "mean, std and best in percent"),
@@ -173,6 +190,20 @@ def test_the_key_is_of_whatever_fixes_the_numbers(
         ('metric = "mig"\n' + ROW, "metric='mig', protocol='jeong2019': the table shows what is"),
         ('protocol = "mine"\n' + ROW, "metric='factor-vae', protocol='mine': the table shows"),
         ("not TOML", "no study can be read from it"),
+        ("patience = 0\n" + ROW, "patience=0: too few; give a number, 1 or more"),
+        (ROW + "hyperparameters = { beta = [] }\n", "beta=[]: no value makes no row"),
+        (
+            ROW + "published = { mean = 1.0, std = 0.0, best = 2.0 }\n",
+            "a std is of two seeds or more, and above 0",
+        ),
+        ("seeds = 2.5\n" + ROW, "a value is of the wrong kind"),
+        ("rows = 3\n", "a value is of the wrong kind"),
+        (ROW + "hyperparameters = 3\n", "a value is of the wrong kind"),
+        (ROW + "published = 3\n", "a value is of the wrong kind"),
+        ("metrics = 3\n" + ROW, "a value is of the wrong kind"),
+        ('steps = "x"\n' + ROW, "a value is of the wrong kind"),
+        ("data = 3\n" + ROW, "a value is of the wrong kind"),
+        ('[[rows]]\nmethod = ["vae"]\n', "a value is of the wrong kind"),
     ],
 )
 def test_a_mistake_in_a_study_is_named(

@@ -64,6 +64,18 @@ def test_one_that_recovers_is_done_and_its_failures_are_kept(job: Job, tmp_path:
     assert result["reasons"] == ["exit code 5: no output"]
 
 
+def test_what_goes_wrong_around_a_worker_is_the_runs_failure(job: Job, tmp_path: Path) -> None:
+    """No such program; no result although all went well; no room for the directory."""
+    result = supervise(job, tmp_path / "a", retries=1, command=["/no/such/program"])
+    assert result["status"] == "failed"
+    assert [reason.partition(":")[0] for reason in result["reasons"]] == ["FileNotFoundError"] * 2
+    result = supervise(job, tmp_path / "b", retries=0, command=script(""))
+    assert result["reasons"][0].startswith("FileNotFoundError")
+    (tmp_path / "c").write_text("a file")
+    result = supervise(job, tmp_path / "c", retries=0, command=script(WRITE))
+    assert result["reasons"][0].startswith("FileExistsError")
+
+
 def test_one_that_hangs_is_ended_and_one_that_is_slow_is_not(job: Job, tmp_path: Path) -> None:
     patience = 1.0 / 60  # one second
     began = time.monotonic()

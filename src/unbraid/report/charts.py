@@ -76,15 +76,17 @@ class Dots:
 
 def strips(rows: Sequence[Strip], across: str) -> Markup:
     """One band a row: dots are seeds, the bar is the mean with its 95 % interval, ◇ published."""
-    left, band = 250, 30
+    # Letters of these charts are 6 units wide, about.
+    left, band = max(120, 20 + 6.3 * max((len(row.title) for row in rows), default=0)), 30
+    width = round(left) + WIDTH - 250
     height = TOP + band * len(rows) + BOTTOM
     values = [value for row in rows for value, _ in row.dots]
     values += [
         row.published[0] + s * row.published[1] for row in rows if row.published for s in (-1, 1)
     ]
     low, high = (min(values), max(values)) if values else (0.0, 100.0)
-    x = Scale(math.floor(low / 5) * 5, math.ceil(high / 5) * 5 + 1e-9, left, WIDTH - RIGHT)
-    parts = _axis_below(x, height - BOTTOM, across, TOP)
+    x = Scale(math.floor(low / 5) * 5, math.ceil(high / 5) * 5 + 1e-9, left, width - RIGHT)
+    parts = _axis_below(x, height - BOTTOM, across, TOP, width)
     for number, row in enumerate(rows):
         y = TOP + band * (number + 0.5)
         parts.append(_text(left - 10, y + 4, row.title, "end"))
@@ -108,7 +110,7 @@ def strips(rows: Sequence[Strip], across: str) -> Markup:
                 )
             )
         parts += [_dot(x(value), y, name) for value, name in row.dots]
-    return _svg(height, parts)
+    return _svg(height, parts, width)
 
 
 def curves(

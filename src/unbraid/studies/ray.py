@@ -20,8 +20,12 @@ from unbraid.studies.supervise import failed, supervise
 NODES_THAT_MAY_DIE = 20
 MARK = "shared"
 # Of a run directory that only its node can see, what comes back to the driver.
-BROUGHT = ("config.toml", "log.jsonl", "checkpoint.safetensors", "provenance.json", "scores.json")
+BROUGHT = ("config.toml", "log.jsonl", "checkpoint.safetensors", "provenance.json", "scores*.json")
+BROUGHT += ("survey.json", "stages/*.safetensors")
 BROUGHT += ("result.json", "checkpoints.json", "sample.npz", "worker.log")
+# What a worker takes at most (a test holds training below it), so that Ray places no more of them
+# on a node than its memory has room for: what it kills for memory it tries again for ever.
+MEMORY = 3 * 2**29
 
 Answer = tuple[dict[str, Any], dict[str, bytes]]
 
@@ -53,7 +57,9 @@ class OnRay:
         mark = uuid.uuid4().hex
         (store.path / MARK).write_text(mark)
         self._store = store
-        task = self._ray.remote(num_cpus=1, max_retries=NODES_THAT_MAY_DIE)(carry_out)
+        task = self._ray.remote(num_cpus=1, memory=MEMORY, max_retries=NODES_THAT_MAY_DIE)(
+            carry_out
+        )
         path = str(store.path.resolve())
         for job in jobs:
             reference = task.remote(job.as_table(), path, mark, study.retries, study.patience)
@@ -92,8 +98,13 @@ def carry_out(table: dict[str, Any], path: str, mark: str, retries: int, patienc
     with tempfile.TemporaryDirectory(prefix="unbraid-") as folder:
         out = Path(folder) / job.name
         result = supervise(job, out, retries=retries, patience=patience)
-        kept = [out / name for name in BROUGHT if (out / name).exists()]
-        return result, {file.name: file.read_bytes() for file in kept}
+        return result, brought(out)
+
+
+def brought(out: Path) -> dict[str, bytes]:
+    """The files of a run directory that go back to the driver, by their path in it."""
+    kept = [file for pattern in BROUGHT for file in sorted(out.glob(pattern))]
+    return {file.relative_to(out).as_posix(): file.read_bytes() for file in kept}
 
 
 def _sees(path: Path, mark: str) -> bool:

@@ -9,7 +9,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from unbraid.data import canonical
+from unbraid.data import canonical, load
 from unbraid.engine import Config, configure
 from unbraid.errors import UserError
 from unbraid.methods import Method, find
@@ -35,6 +35,16 @@ def read(path: Path) -> Study:
         raise UserError(f"{path}: no study can be read from it ({error}); give a TOML file") from (
             error
         )
+    try:
+        return _study(path, text, table)
+    except (TypeError, AttributeError, KeyError) as error:
+        why = str(error).splitlines()[0]
+        raise UserError(
+            f"{path}: a value is of the wrong kind ({why}); docs/studies.md has what each key takes"
+        ) from error
+
+
+def _study(path: Path, text: str, table: dict[str, Any]) -> Study:
     _only(table, TOP, path, "study")
     headline = suite.Job(table.get("metric", "factor-vae"), table.get("protocol", "jeong2019"))
     metrics = tuple(suite.chosen(",".join(table.get("metrics", suite.USUAL))))
@@ -60,7 +70,7 @@ def read(path: Path) -> Study:
         )
     retries, patience = table.get("retries", 1), table.get("patience", 30)
     _at_least(retries, 0, "retries", path)
-    _at_least(patience, 0, "patience", path, (int, float))
+    _at_least(patience, 1, "patience", path, (int, float))
     return Study(
         table.get("title", path.stem),
         table.get("source", ""),
@@ -93,6 +103,9 @@ def _rows(given: dict[str, Any], table: dict[str, Any], scoring: Scoring, path: 
         ]
         for name, value in given.get("hyperparameters", {}).items()
     }
+    for name, tried in values.items():
+        if not tried:
+            raise UserError(f"{path}: {name}=[]: no value makes no row; give one or more")
     rows = []
     if "title" in given and any(len(of_one) != 1 for of_one in values.values()):
         raise UserError(
@@ -102,6 +115,9 @@ def _rows(given: dict[str, Any], table: dict[str, Any], scoring: Scoring, path: 
     for combination in itertools.product(*values.values()):
         chosen = dict(zip(values, combination, strict=True))
         base = configure(method, named.get("preset"), chosen, run)
+        if ":" in data:
+            # One's own images may change under their name; a run is of these.
+            base = base.of(load(data))
         configs = [dataclasses.replace(base, seed=s) for s in _seeds(named.get("seeds", 10), path)]
         jobs = tuple(Job(config, scoring) for config in configs)
         rows.append(Row(str(given.get("title", _title(base, chosen))), jobs, published))
@@ -146,6 +162,10 @@ def _published(given: dict[str, Any], path: Path) -> Published:
         raise UserError(
             f"{path}: published={given}: mean, std and best in percent; give these three numbers"
         ) from error
+    if seeds < 2 or not found["std"] > 0:
+        raise UserError(
+            f"{path}: published={given}: a std is of two seeds or more, and above 0; give these"
+        )
     return Published(**found, seeds=seeds)
 
 

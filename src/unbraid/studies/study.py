@@ -83,8 +83,9 @@ class Job:
         config, scoring = table["config"], table["scoring"]
         run = {name: config[name] for name in ("data", "seed", "precision")} | config["budget"]
         by = tuple(suite.Job(*job) for job in scoring["by"])
+        found = configure(find(config["method"]), None, config["hyperparameters"], run)
         return Job(
-            configure(find(config["method"]), None, config["hyperparameters"], run),
+            dataclasses.replace(found, fingerprint=config.get("fingerprint", "")),
             Scoring(**{**scoring, "metrics": tuple(scoring["metrics"]), "by": by}),
         )
 

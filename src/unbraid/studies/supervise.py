@@ -41,13 +41,17 @@ def supervise(
     A worker whose output stands still for `patience` minutes is ended. Each retry goes on from the
     last checkpoint. StoppedError, after the worker's own checkpoint, once `stop` is set.
     """
-    out.mkdir(parents=True, exist_ok=True)
     reasons: list[str] = []
     for _ in range(retries + 1):
-        reason = _attempt(job, out, patience, stop or threading.Event(), command)
-        if reason is None:
-            result = json.loads((out / RESULT).read_text())
-            return {**result, "attempts": len(reasons) + 1, "reasons": reasons}
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            reason = _attempt(job, out, patience, stop or threading.Event(), command)
+            if reason is None:
+                result = json.loads((out / RESULT).read_text())
+                return {**result, "attempts": len(reasons) + 1, "reasons": reasons}
+        except (OSError, ValueError) as error:
+            # No room for its output, no process to be had: one run's failure, not the study's.
+            reason = f"{type(error).__name__}: {error}"
         reasons.append(reason)
     return failed(job, reasons)
 

@@ -46,6 +46,9 @@ def work(job: Job, run: Run, table: ImageTable) -> dict[str, Any]:
     index = drawn(table, job.scoring.sample)
     scored = _read_checkpoints(run)
     codes = None
+    if str(steps) in scored:
+        # Scored to the end once; trained on if its last checkpoint has been lost since.
+        train(job.config, table, run.path, resume=True)
     for step in marks(steps, job.scoring.checkpoints):
         if str(step) in scored:
             continue
