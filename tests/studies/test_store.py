@@ -1,5 +1,6 @@
 """The results file: added to, repaired, never torn by two studies."""
 
+import errno
 import multiprocessing
 from pathlib import Path
 
@@ -67,3 +68,12 @@ def test_a_directory_that_cannot_be_is_named(tmp_path: Path) -> None:
         Store(tmp_path / "file").exclusively(),
     ):
         pass
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("unbraid.studies.store.os.fsync", full)
+    with pytest.raises(UserError, match=r"cannot be written \(No space left on device\); free"):
+        Store(tmp_path).append({"key": "a", "status": "done"})

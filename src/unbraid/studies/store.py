@@ -45,6 +45,7 @@ class Store:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0)
+            self._repair()
         except Timeout as error:
             raise UserError(
                 f"{self.path}: a study is running there; wait for it, or give another {flag}"
@@ -54,7 +55,6 @@ class Store:
                 f"{self.path}: cannot be written ({error.strerror or error}); give another {flag}"
             ) from error
         try:
-            self._repair()
             yield
         finally:
             lock.release()
@@ -74,13 +74,22 @@ class Store:
         return found
 
     def append(self, result: Result) -> None:
-        """Add a line, on the disk before this returns; a key that is done is not added again."""
+        """Add a line, on the disk before this returns; a key that is done is not added again.
+
+        UserError if the disk refuses.
+        """
         if self.results().get(result["key"], {}).get("status") == DONE:
             return
-        with self.results_file.open("ab") as file:
-            file.write(json.dumps(result).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with self.results_file.open("ab") as file:
+                file.write(json.dumps(result).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise UserError(
+                f"{self.results_file}: cannot be written ({error.strerror or error}); free space"
+                " and give the same command again, which gathers what is done"
+            ) from error
 
     def _repair(self) -> None:
         """Cut off a last line that a kill left half-written; end one that only lacks its end."""
