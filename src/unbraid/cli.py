@@ -20,6 +20,7 @@ from unbraid.errors import UserError
 from unbraid.methods import METHODS, Method
 from unbraid.parser import Parser, action
 
+DEVICE = "cpu, cuda or cuda:N, default cpu"
 TRAIN_EPILOG = """\
 Every loss term is in nats per image, summed over pixels and averaged over the batch. A flag that is
 not given takes the preset's value. The run directory holds config.toml, log.jsonl, events/ (for
@@ -105,7 +106,7 @@ def _add_train_flags(parser: Parser, method: type[Method]) -> None:
         "--precision",
         help="fp32, bf16 or auto (bf16 where the processor multiplies it natively), default auto",
     )
-    run.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N, default cpu")
+    run.add_argument("--device", default="cpu", help=DEVICE)
     run.add_argument(
         "--threads",
         type=int,
@@ -161,6 +162,7 @@ def _add_evaluate(group: Any) -> None:
         choices=("fp32", "bf16"),
         help="of the encoding, default the run's own",
     )
+    parser.add_argument("--device", default="cpu", help=f"that encodes: {DEVICE}")
     parser.add_argument("--threads", type=int, help="CPU threads, default every core")
 
 

@@ -26,7 +26,20 @@ def add_study(group: Any) -> None:
         "Run what is missing of a study, and only that: each run is trained and scored by a worker"
         " process of its own. Stopped, by Ctrl-C or otherwise, it continues with the same command.",
     )
-    run.add_argument("--workers", type=int, help="worker processes, default one per core")
+    run.add_argument("--workers", type=int, help="worker processes, default one per core or GPU")
+    run.add_argument(
+        "--device",
+        choices=("cpu", "cuda"),
+        default="cpu",
+        help="cpu: one run a core; cuda: one population a GPU, the seeds of a row; default cpu",
+    )
+    run.add_argument(
+        "--members",
+        type=int,
+        metavar="N",
+        help="runs that a worker takes at most, default 1 on a core and 10 on a GPU, where all"
+        " move in one step",
+    )
     run.add_argument(
         "--ray",
         metavar="ADDRESS",

@@ -111,6 +111,7 @@ def evaluate(flags: argparse.Namespace) -> None:
         seed=flags.seed,
         precision=flags.precision,
         images=flags.images,
+        device=flags.device,
     )
     print(as_text(outcome))
     print(f"written to {scores_file(run, table, outcome['images'])}")
@@ -228,9 +229,9 @@ def study_run(flags: argparse.Namespace) -> None:
     if flags.ray:
         from unbraid.studies.ray import OnRay
 
-        executor = OnRay(flags.ray)
+        executor = OnRay(flags.ray, flags.device, flags.members)
     else:
-        executor = executors.Local(flags.workers)
+        executor = executors.Local(flags.workers, flags.device, flags.members)
     counts = run.run(given, store.Store(flags.out), executor, failed=flags.failed)
     print(f"{counts['done']} of {len(given.jobs)} runs are done, {counts['failed']} failed")
     if counts["failed"]:

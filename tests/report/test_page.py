@@ -15,7 +15,7 @@ from unbraid.data import load
 from unbraid.report import charts, figures
 from unbraid.studies.read import read
 from unbraid.studies.store import Store
-from unbraid.studies.worker import work
+from unbraid.studies.worker import read_result, work
 
 BROWSER = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -56,7 +56,8 @@ def page(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = load("dsprites-corner")
     *jobs, last = study.jobs
     for job in jobs:
-        store.append(work(job, store.run(job), table))
+        assert not work({store.run(job): job}, table)
+        store.append(read_result(store.run(job)))
     store.append({"key": last.key, "status": "failed", "reasons": ["hung"], "attempts": 2})
     assert cli.main(["report", str(path), "--out", str(store.path)]) == 0
     return store.path / "trial.html"

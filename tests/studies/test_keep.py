@@ -15,7 +15,7 @@ from unbraid.studies.read import read
 from unbraid.studies.store import Store
 from unbraid.studies.study import Job
 from unbraid.studies.table import measure
-from unbraid.studies.worker import work
+from unbraid.studies.worker import read_result, work
 
 FILE = """
 data = "dsprites-corner"
@@ -37,7 +37,8 @@ def study_file(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path.write_text(FILE.replace("SEEDS", "4"))
     store, images = Store(path.parent / "out"), load("dsprites-corner")
     for job in read(path).jobs:
-        store.append(work(job, store.run(job), images))
+        assert not work({store.run(job): job}, images)
+        store.append(read_result(store.run(job)))
     return path
 
 
@@ -126,7 +127,8 @@ def test_a_directory_of_runs_takes_results_and_loses_nothing(
     keep(study_file, kept.path)
     done, stopped, killed, missing = read(study_file).jobs
     images = load("dsprites-corner")
-    runs.append(work(done, runs.run(done), images))
+    assert not work({runs.run(done): done}, images)
+    runs.append(read_result(runs.run(done)))
     for job in (stopped, killed):
         budget = dataclasses.replace(job.config.budget, steps=3)
         train(dataclasses.replace(job.config, budget=budget), images, runs.run(job).path)
@@ -137,7 +139,8 @@ def test_a_directory_of_runs_takes_results_and_loses_nothing(
     assert cli.main(["study", "keep", str(study_file), *arguments]) == 0
     assert [contents(runs.run(job).path) for job in (done, stopped, killed)] == before
     assert runs.results().keys() == {done.key, missing.key}
-    result = work(stopped, runs.run(stopped), images)
+    assert not work({runs.run(stopped): stopped}, images)
+    result = read_result(runs.run(stopped))
     assert result["scores"] == kept.results()[stopped.key]["scores"]
 
 
@@ -153,7 +156,8 @@ def test_runs_of_ones_own_images_are_kept_with_their_weights(cache: Path, tmp_pa
     )
     (job,) = read(path).jobs
     table = load(job.config.data)
-    runs.append(work(job, runs.run(job), table))
+    assert not work({runs.run(job): job}, table)
+    runs.append(read_result(runs.run(job)))
     arguments = ["--out", str(runs.path), "--to", str(kept.path)]
     assert cli.main(["study", "keep", str(path), *arguments]) == 0
     assert load_trained(kept.run(job), table).step == 2
@@ -164,12 +168,14 @@ def test_a_last_checkpoint_that_is_lost_is_trained_again(study_file: Path, tmp_p
     job = read(study_file).jobs[0]
     job = dataclasses.replace(job, scoring=dataclasses.replace(job.scoring, checkpoints=2))
     run, images = Store(tmp_path).run(job), load("dsprites-corner")
-    whole = work(job, run, images)
+    assert not work({run: job}, images)
+    whole = read_result(run)
     assert list(whole["checkpoints"]) == ["3", "6"]
     saved = run.checkpoint_file.read_bytes()
     run.checkpoint_file.write_bytes(saved[:-9])
     run.scores_file.unlink()
-    again = work(job, run, images)
+    assert not work({run: job}, images)
+    again = read_result(run)
     assert again["step"] == 6
     assert again["scores"] == whole["scores"]
     assert run.checkpoint_file.read_bytes() == saved

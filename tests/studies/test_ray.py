@@ -8,16 +8,18 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from unbraid import cli
 from unbraid.errors import UserError
 from unbraid.studies import ray as on_ray
 from unbraid.studies.formats import table
 from unbraid.studies.read import read
-from unbraid.studies.run import steps_done
+from unbraid.studies.run import run, steps_done
 from unbraid.studies.store import Store
 
 ray = pytest.importorskip("ray", reason="Ray is not installed; pip install 'unbraid[cluster]'")
@@ -51,6 +53,8 @@ def study_file(tmp_path: Path) -> Path:
 def cluster(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A head without cores, to which a test adds nodes; it reports to nobody."""
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    # By default its tasks give way to all else on the machine: the test would wait for that to end.
+    monkeypatch.setenv("RAY_worker_niceness", "0")
     from ray.cluster_utils import Cluster
 
     started = Cluster(
@@ -75,7 +79,9 @@ def test_a_node_and_the_driver_die_and_the_table_is_the_local_one(
     _until(lambda: min(steps_done(store.run(job)) for job in study.jobs) >= 10)
     driver.send_signal(signal.SIGKILL)
     driver.wait()
-    done = subprocess.run(on_cluster, capture_output=True, text=True, timeout=300)
+    # What is left goes on as one task of two members.
+    packed = [*on_cluster, "--members", "2"]
+    done = subprocess.run(packed, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "2 of 2 runs are done, 0 failed" in done.stdout
     assert store.results_file.read_text().count("\n") == 2
@@ -84,29 +90,60 @@ def test_a_node_and_the_driver_die_and_the_table_is_the_local_one(
     assert table(study, store) == table(study, local)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_population_goes_to_a_node_with_a_gpu(
+    cluster: Any, study_file: Path, tmp_path: Path
+) -> None:
+    """To the one that says it has one; as it has none, both members say so."""
+    cluster.add_node(num_cpus=4)
+    cluster.add_node(num_cpus=1, num_gpus=1)
+    study_file.write_text(FILE.replace("seeds = 2", "seeds = 2\nretries = 0"))
+    study, store = read(study_file), Store(tmp_path / "out")
+    on_cluster = on_ray.OnRay(cluster.address, "cuda")
+    assert on_cluster.place == "a Ray cluster of 1 GPUs now"
+    assert run(study, store, on_cluster) == {"done": 0, "failed": 2}
+    for result in store.results().values():
+        assert "device 'cuda': not usable here" in result["reasons"][0]
+    first, second = (store.run(job).path / "worker.log" for job in study.jobs)
+    assert first.exists()
+    assert not second.exists(), "they were not one population"
+
+
+def test_an_answer_of_another_version_is_a_failure(study_file: Path, tmp_path: Path) -> None:
+    """Its key is another, as its numbers may be."""
+    job = read(study_file).jobs[0]
+    executor: Any = object.__new__(on_ray.OnRay)
+    executor._error, executor._store = KeyError, Store(tmp_path)
+    executor._ray = SimpleNamespace(get=lambda _: [({"key": "another", "status": "done"}, {})])
+    (result,) = executor._gathered(None, [job])
+    assert (result["key"], result["status"]) == (job.key, "failed")
+    assert "another version of unbraid" in result["reasons"][0]
+
+
 def test_a_node_that_sees_the_directory_writes_there_another_sends_its_files(
     study_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = read(study_file).jobs[0]
-
+    jobs = read(study_file).jobs
     back = ("scores.json", "scores-300.json", "survey.json", "stages/3.safetensors")
 
-    def pretended(job: Any, out: Path, **_: Any) -> dict[str, Any]:
-        out.mkdir(parents=True)
-        (out / "stages").mkdir()
-        for name in (*back, "lock", "scores.json.partial"):
-            (out / name).write_text("{}")
-        return {"key": job.key, "status": "done"}
+    def pretended(jobs: Any, folder: Path, **_: Any) -> list[dict[str, Any]]:
+        for job in jobs:
+            out = folder / job.name
+            (out / "stages").mkdir(parents=True)
+            for name in (*back, "lock", "scores.json.partial"):
+                (out / name).write_text(job.key)
+        return [{"key": job.key, "status": "done"} for job in jobs]
 
     monkeypatch.setattr(on_ray, "supervise", pretended)
     (tmp_path / on_ray.MARK).write_text("this study")
-    given = json.loads(json.dumps(job.as_table()))
-    result, files = on_ray.carry_out(given, str(tmp_path), "another study", 1, 1.0)
-    assert files == dict.fromkeys(back, b"{}")
-    assert not (tmp_path / job.name).exists()
-    result, files = on_ray.carry_out(given, str(tmp_path), "this study", 1, 1.0)
-    assert (result["key"], files) == (job.key, {})
-    assert (tmp_path / job.name / "scores.json").exists()
+    given = json.loads(json.dumps([job.as_table() for job in jobs]))
+    answer = on_ray.carry_out(given, str(tmp_path), "another study")
+    assert [result["key"] for result, _ in answer] == [job.key for job in jobs]
+    assert [files for _, files in answer] == [dict.fromkeys(back, job.key.encode()) for job in jobs]
+    assert not (tmp_path / jobs[0].name).exists()
+    answer = on_ray.carry_out(given, str(tmp_path), "this study")
+    assert answer == [({"key": job.key, "status": "done"}, {}) for job in jobs]
+    assert (tmp_path / jobs[1].name / "scores.json").exists()
 
 
 def test_no_cluster_is_one_line(

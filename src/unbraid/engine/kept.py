@@ -38,8 +38,8 @@ def encode_once(
 ) -> Codes:
     """The codes that `encode` gives, from the run directory if they were kept there, else kept.
 
-    They are the same bits. A directory that cannot be written to keeps nothing; codes of more than
-    64 MB are not kept. UserError as `encode`.
+    They are the same bits: a GPU's are not taken for a processor's. A directory that cannot be
+    written to keeps nothing; codes of more than 64 MB are not kept. UserError as `encode`.
     """
     chosen = "all" if index is None else _sha256(np.ascontiguousarray(index, np.int64))
     facts = {
@@ -50,6 +50,7 @@ def encode_once(
         "index": chosen,
         "precision": precision,
         "discrete": discrete,
+        "device": next(trained.parts.parameters()).device.type,
     }
     kind = "" if discrete else "-continuous"
     path = run.path / "codes" / f"{chosen[:12]}-{precision}{kind}.npz"

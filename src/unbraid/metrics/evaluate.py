@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from unbraid.codes import Codes
 from unbraid.data.images import ImageTable
+from unbraid.engine.configure import usable_device
 from unbraid.engine.encode import Trained, load_trained
 from unbraid.engine.kept import encode_once
 from unbraid.engine.run import Run
@@ -34,6 +35,7 @@ def evaluate(
     seed: int = 0,
     precision: str | None = None,
     images: int | None = None,
+    device: str = "cpu",
 ) -> Outcome:
     """Score a run's last checkpoint, write its scores and return what that file holds.
 
@@ -44,15 +46,16 @@ def evaluate(
     classification accuracy. Every score has its protocol beside it; `seed` fixes which images each
     vote draws. scores.json is written after each protocol: a stopped evaluation continues with the
     missing ones, and one of other metrics adds to it. The images are encoded in `precision`, by
-    default the one that the run was trained in. What the labels do not allow is told in
-    `not_scored`. UserError for an unknown metric, too few images, or if the labels allow nothing
-    that was asked for.
+    default the one that the run was trained in, on `device`. What the labels do not allow is told
+    in `not_scored`. UserError for an unknown metric or device, too few images, or if the labels
+    allow nothing that was asked for.
     """
     names = suite.chosen(metrics)
     if repeats < 1:
         raise UserError(f"repeats={repeats}: a score is taken once at least; give --repeats 1")
+    usable_device(device)
     index = drawn(table, images)
-    trained = load_trained(run, table)
+    trained = load_trained(run, table, device)
     precision = precision or trained.config.precision
     outcome = _blank(trained, table, len(index), precision, seed, repeats)
     jobs = suite.jobs(names, discrete=bool(trained.config.method.categories))

@@ -5,15 +5,21 @@ An executor takes jobs, hands back results as they come, and is told to stop.
 
 from __future__ import annotations
 
+import os
+import queue
 import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, Protocol, runtime_checkable
 
+from unbraid.engine.configure import usable_device
 from unbraid.engine.workers import cores
 from unbraid.errors import UserError
 from unbraid.studies.store import Store
-from unbraid.studies.study import Job, Study
+from unbraid.studies.study import Job, Study, populations
 from unbraid.studies.supervise import supervise
+
+# Of a population on one GPU: a table's ten seeds.
+MEMBERS = 10
 
 
 @runtime_checkable
@@ -35,35 +41,71 @@ class Executor(Protocol):
         ...
 
 
-class Local:
-    """Worker processes on this machine, one thread each."""
+def members_of(device: str, members: int | None) -> int:
+    """How many members a worker takes, by default one on a core and MEMBERS on a GPU."""
+    if members is not None and members < 1:
+        raise UserError(f"members={members}: a population has members; give --members 1 or more")
+    return members or (1 if device == "cpu" else MEMBERS)
 
-    def __init__(self, workers: int | None = None) -> None:
-        self.workers = cores() if workers is None else workers
+
+class Local:
+    """Worker processes on this machine: one thread each, or one GPU with a population on it."""
+
+    def __init__(
+        self, workers: int | None = None, device: str = "cpu", members: int | None = None
+    ) -> None:
+        self._device, self._members = device, members_of(device, members)
+        gpus = [] if device == "cpu" else _gpus()
+        self.workers = (len(gpus) or cores()) if workers is None else workers
         if self.workers < 1:
             raise UserError(f"workers={self.workers}: runs need a worker; give --workers 1 or more")
-        self.place = f"{self.workers} worker{'s' if self.workers > 1 else ''} on this machine"
+        many = "s" if self.workers > 1 else ""
+        where = "on this machine" if device == "cpu" else f"on {len(gpus)} of its GPUs"
+        self.place = f"{self.workers} worker{many} {where}"
+        # What each worker that is started takes, and gives back.
+        self._places: queue.SimpleQueue[dict[str, str]] = queue.SimpleQueue()
+        for number in range(self.workers):
+            only = {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {}
+            self._places.put(only)
         self._stop = threading.Event()
         self._pool = ThreadPoolExecutor(self.workers)
-        self._futures: set[Future[dict[str, Any]]] = set()
+        self._futures: set[Future[list[dict[str, Any]]]] = set()
 
     def start(self, jobs: list[Job], study: Study, store: Store) -> None:
-        for job in jobs:
-            future = self._pool.submit(
-                supervise,
-                job,
-                store.run(job).path,
-                retries=study.retries,
-                patience=study.patience,
-                stop=self._stop,
-            )
-            self._futures.add(future)
+        for population in populations(jobs, self._members):
+            self._futures.add(self._pool.submit(self._carry_out, population, study, store))
 
     def collect(self, seconds: float) -> list[dict[str, Any]]:
         finished, self._futures = wait(self._futures, seconds, FIRST_COMPLETED)
-        return [future.result() for future in finished]
+        return [result for future in finished for result in future.result()]
 
     def stop(self) -> None:
         self._stop.set()
         # What ended well in the meantime is in its run directory, and gathered at the next start.
         self._pool.shutdown(cancel_futures=True)
+
+    def _carry_out(self, population: list[Job], study: Study, store: Store) -> list[dict[str, Any]]:
+        place = self._places.get()
+        try:
+            return supervise(
+                population,
+                store.path,
+                device=self._device,
+                retries=study.retries,
+                patience=study.patience,
+                stop=self._stop,
+                environment=place,
+            )
+        finally:
+            self._places.put(place)
+
+
+def _gpus() -> list[str]:
+    """What each GPU that this process may use is called."""
+    import torch
+
+    usable_device("cuda")
+    told = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return [one.strip() for one in told.split(",") if one.strip()] or [
+        str(number) for number in range(torch.cuda.device_count())
+    ]

@@ -12,8 +12,9 @@ from typing import Any
 
 from unbraid.errors import UserError
 from unbraid.files import written_atomically
+from unbraid.studies.executors import members_of
 from unbraid.studies.store import Store
-from unbraid.studies.study import Job, Study
+from unbraid.studies.study import Job, Study, populations
 from unbraid.studies.supervise import failed, supervise
 
 # A node's death is not the run's fault, so it does not count among a study's retries.
@@ -26,14 +27,18 @@ BROUGHT += ("result.json", "checkpoints.json", "sample.npz", "worker.log")
 # What a worker takes at most (a test holds training below it), so that Ray places no more of them
 # on a node than its memory has room for: what it kills for memory it tries again for ever.
 MEMORY = 3 * 2**29
+# The same of a worker with a GPU: computed, not measured.
+MEMORY_BESIDE_A_GPU = 4 * 2**30
 
-Answer = tuple[dict[str, Any], dict[str, bytes]]
+# Of each run of a population its result, and its files if the driver needs them.
+Answer = list[tuple[dict[str, Any], dict[str, bytes]]]
 
 
 class OnRay:
-    """Runs as tasks of a Ray cluster, one core each."""
+    """Runs as tasks of a Ray cluster: one core each, or one GPU for a population."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, device: str = "cpu", members: int | None = None) -> None:
+        self._device, self._members = device, members_of(device, members)
         try:
             import ray
             from ray.exceptions import RayError
@@ -50,55 +55,69 @@ class OnRay:
                 f"ray={address}: no cluster answers there ({reason}); start one with ray start"
                 " --head, or give its address"
             ) from error
-        self.place = f"a Ray cluster of {ray.cluster_resources().get('CPU', 0):.0f} cores now"
-        self._jobs: dict[Any, Job] = {}
+        kind, name = ("CPU", "cores") if device == "cpu" else ("GPU", "GPUs")
+        self.place = f"a Ray cluster of {ray.cluster_resources().get(kind, 0):.0f} {name} now"
+        self._populations: dict[Any, list[Job]] = {}
 
     def start(self, jobs: list[Job], study: Study, store: Store) -> None:
         mark = uuid.uuid4().hex
         (store.path / MARK).write_text(mark)
         self._store = store
-        task = self._ray.remote(num_cpus=1, memory=MEMORY, max_retries=NODES_THAT_MAY_DIE)(
-            carry_out
-        )
+        takes = {"num_cpus": 1, "memory": MEMORY}
+        if self._device != "cpu":
+            takes |= {"num_gpus": 1, "memory": MEMORY_BESIDE_A_GPU}
+        task = self._ray.remote(max_retries=NODES_THAT_MAY_DIE, **takes)(carry_out)
         path = str(store.path.resolve())
-        for job in jobs:
-            reference = task.remote(job.as_table(), path, mark, study.retries, study.patience)
-            self._jobs[reference] = job
+        how = {"device": self._device, "retries": study.retries, "patience": study.patience}
+        for population in populations(jobs, self._members):
+            reference = task.remote([job.as_table() for job in population], path, mark, **how)
+            self._populations[reference] = population
 
     def collect(self, seconds: float) -> list[dict[str, Any]]:
-        ready, _ = self._ray.wait(list(self._jobs), num_returns=1, timeout=seconds)
-        return [self._gathered(reference, self._jobs.pop(reference)) for reference in ready]
+        ready, _ = self._ray.wait(list(self._populations), num_returns=1, timeout=seconds)
+        return [
+            result
+            for reference in ready
+            for result in self._gathered(reference, self._populations.pop(reference))
+        ]
 
     def stop(self) -> None:
-        for reference in self._jobs:
+        for reference in self._populations:
             self._ray.cancel(reference)
         self._ray.shutdown()
 
-    def _gathered(self, reference: Any, job: Job) -> dict[str, Any]:
+    def _gathered(self, reference: Any, population: list[Job]) -> list[dict[str, Any]]:
         try:
-            result, files = self._ray.get(reference)
+            answer = self._ray.get(reference)
         except self._error as error:
-            return failed(job, [f"Ray: {(str(error).splitlines() or [''])[0]}"])
-        for name, data in files.items():
-            with written_atomically(self._store.run(job).path / name) as file:
-                file.write(data)
-        return result
+            why = f"Ray: {(str(error).splitlines() or [''])[0]}"
+            return [failed(job, [why]) for job in population]
+        results = []
+        for job, (result, files) in zip(population, answer, strict=True):
+            if result["key"] != job.key:
+                why = "its node has another version of unbraid: install the same everywhere"
+                results.append(failed(job, [why]))
+                continue
+            for name, data in files.items():
+                with written_atomically(self._store.run(job).path / name) as file:
+                    file.write(data)
+            results.append(result)
+        return results
 
 
-def carry_out(table: dict[str, Any], path: str, mark: str, retries: int, patience: float) -> Answer:
-    """One run, on whichever node Ray chose; its result, and its files if the driver needs them.
+def carry_out(tables: list[dict[str, Any]], path: str, mark: str, **how: Any) -> Answer:
+    """A run or a population, on whichever node Ray chose; `how` as `supervise`.
 
-    Where the node sees the study's directory, known by its mark, the run is written there and goes
+    Where the node sees the study's directory, known by its mark, a run is written there and goes
     on from its checkpoint after a node's death. Elsewhere it starts anew in a folder of its own.
     """
-    job = Job.of_table(table)
+    jobs = [Job.of_table(table) for table in tables]
     if _sees(Path(path), mark):
-        result = supervise(job, Path(path) / job.name, retries=retries, patience=patience)
-        return result, {}
+        return [(result, {}) for result in supervise(jobs, Path(path), **how)]
     with tempfile.TemporaryDirectory(prefix="unbraid-") as folder:
-        out = Path(folder) / job.name
-        result = supervise(job, out, retries=retries, patience=patience)
-        return result, brought(out)
+        results = supervise(jobs, Path(folder), **how)
+        outs = [Path(folder) / job.name for job in jobs]
+        return [(result, brought(out)) for result, out in zip(results, outs, strict=True)]
 
 
 def brought(out: Path) -> dict[str, bytes]:

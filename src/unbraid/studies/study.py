@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,3 +133,20 @@ class Study:
         by_seed = itertools.zip_longest(*[row.jobs for row in self.rows])
         jobs = [job for seed in by_seed for job in seed if job is not None]
         return list({job.key: job for job in jobs}.values())
+
+
+def populations(jobs: Sequence[Job], members: int) -> list[list[Job]]:
+    """The jobs in groups that differ in their seed alone, `members` in each at most.
+
+    The group whose first job comes first is first. What must be `alone` is.
+    """
+    groups: dict[str, list[list[Job]]] = {}
+    for job in jobs:
+        config = dataclasses.replace(job.config, seed=0)
+        alike = groups.setdefault(dataclasses.replace(job, config=config).key, [[]])
+        if len(alike[-1]) == (1 if config.method.alone else members):
+            alike.append([])
+        alike[-1].append(job)
+    place = {job.key: i for i, job in enumerate(jobs)}
+    every = [group for alike in groups.values() for group in alike]
+    return sorted(every, key=lambda group: place[group[0].key])

@@ -1,4 +1,4 @@
-"""Watch one worker: what dies, runs out of memory, diverges or hangs is tried again, then told."""
+"""Watch a worker: what dies, runs out of memory, diverges or hangs is tried again, then told."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from unbraid.engine import Run
 from unbraid.studies.study import Job
-from unbraid.studies.worker import RESULT
+from unbraid.studies.worker import RESULT, read_result
 
 WORKER = (sys.executable, "-m", "unbraid.studies.worker")
 OUTPUT = "worker.log"
@@ -24,36 +25,63 @@ POLL_SECONDS = 0.2
 
 
 class StoppedError(Exception):
-    """The study was stopped while this run went on: it is neither done nor failed."""
+    """The study was stopped while these runs went on: they are neither done nor failed."""
 
 
 def supervise(
-    job: Job,
-    out: Path,
+    jobs: Sequence[Job],
+    folder: Path,
     *,
+    device: str = "cpu",
     retries: int = 1,
     patience: float = 30.0,
     stop: threading.Event | None = None,
     command: Sequence[str] = WORKER,
-) -> dict[str, Any]:
-    """Run a job in the directory `out`; its result, or a failed one with the reason.
+    environment: Mapping[str, str] | None = None,
+) -> list[dict[str, Any]]:
+    """Run one job, or a population, in directories of `folder`; each one's result, in their order.
 
-    A worker whose output stands still for `patience` minutes is ended. Each retry goes on from the
-    last checkpoint. StoppedError, after the worker's own checkpoint, once `stop` is set.
+    One that fails has a failed result with the reasons. A worker whose output stands still for
+    `patience` minutes is ended. Each retry goes on from the last checkpoint, with what failed of a
+    population in two halves, so that what was too large for the memory may fit. StoppedError, after
+    the worker's own checkpoint, once `stop` is set.
     """
-    reasons: list[str] = []
-    for _ in range(retries + 1):
+    stop = stop or threading.Event()
+    results: dict[str, dict[str, Any]] = {}
+    reasons: dict[str, list[str]] = {job.key: [] for job in jobs}
+    waiting = [list(jobs)]
+    while waiting:
+        population = waiting.pop(0)
+        outs = [folder / job.name for job in population]
+        given = {"jobs": [job.as_table() for job in population], "device": device}
+        why: Callable[[Path], str | None]
         try:
-            out.mkdir(parents=True, exist_ok=True)
-            reason = _attempt(job, out, patience, stop or threading.Event(), command)
-            if reason is None:
-                result = json.loads((out / RESULT).read_text())
-                return {**result, "attempts": len(reasons) + 1, "reasons": reasons}
-        except (OSError, ValueError) as error:
-            # No room for its output, no process to be had: one run's failure, not the study's.
-            reason = f"{type(error).__name__}: {error}"
-        reasons.append(reason)
-    return failed(job, reasons)
+            for out in outs:
+                out.mkdir(parents=True, exist_ok=True)
+                (out / RESULT).unlink(missing_ok=True)
+            why = _attempt(
+                given, outs[0] / OUTPUT, folder, patience, stop, command, environment or {}
+            )
+        except OSError as error:
+            # No room for its output, no process to be had: a failure of these, not the study's.
+            why = _always(f"{type(error).__name__}: {error}")
+        again = []
+        for job, out in zip(population, outs, strict=True):
+            try:
+                result = read_result(Run(out))
+                before = reasons[job.key]
+                results[job.key] = {**result, "attempts": len(before) + 1, "reasons": before}
+            except (OSError, ValueError) as error:
+                reasons[job.key].append(why(out) or f"{type(error).__name__}: {error}")
+                if len(reasons[job.key]) <= retries:
+                    again.append(job)
+        half = (len(again) + 1) // 2
+        waiting[:0] = [part for part in (again[:half], again[half:]) if part]
+    return [results.get(job.key) or failed(job, reasons[job.key]) for job in jobs]
+
+
+def _always(reason: str) -> Callable[[Path], str | None]:
+    return lambda out: reason
 
 
 def failed(job: Job, reasons: list[str]) -> dict[str, Any]:
@@ -68,23 +96,28 @@ def failed(job: Job, reasons: list[str]) -> dict[str, Any]:
 
 
 def _attempt(
-    job: Job, out: Path, patience: float, stop: threading.Event, command: Sequence[str]
-) -> str | None:
-    """One worker from start to end: None if it went well, else why not."""
-    output = out / OUTPUT
+    given: dict[str, Any],
+    output: Path,
+    folder: Path,
+    patience: float,
+    stop: threading.Event,
+    command: Sequence[str],
+    environment: Mapping[str, str],
+) -> Callable[[Path], str | None]:
+    """One worker from start to end; what tells of each run's directory why it failed, if it did."""
     with output.open("wb") as file:
         process = subprocess.Popen(
-            [*command, str(out)],
+            [*command, str(folder)],
             stdin=subprocess.PIPE,
             stdout=file,
             stderr=file,
-            env=_environment(),
+            env={**_environment(), **environment},
             start_new_session=True,
         )
         assert process.stdin is not None
         try:
             try:
-                process.stdin.write(json.dumps(job.as_table()).encode() + b"\n")
+                process.stdin.write(json.dumps(given).encode() + b"\n")
                 process.stdin.flush()
             except BrokenPipeError:
                 pass  # It died at once; its exit code says more.
@@ -94,8 +127,9 @@ def _attempt(
     if stop.is_set():
         raise StoppedError
     if hung:
-        return f"hung: no step for {patience:g} minutes"
-    return _reason(process.returncode, output)
+        return _always(f"hung: no step for {patience:g} minutes")
+    text = output.read_text(errors="replace")
+    return lambda out: _reason(process.returncode, text, out.name)
 
 
 def _watch(
@@ -125,15 +159,18 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.stdin.close()
 
 
-def _reason(code: int, output: Path) -> str | None:
+def _reason(code: int, text: str, name: str) -> str | None:
+    """Why the worker failed, as its exit code and output say of the run of this name."""
     if code == 0:
         return None
     if code < 0:
-        name = signal.Signals(-code).name
-        memory = ", as when memory runs out" if name == "SIGKILL" else ""
-        return f"died: ended by {name}{memory}"
-    lines = output.read_text(errors="replace").replace("\r", "\n").strip().splitlines()
-    return f"exit code {code}: {lines[-1].removeprefix('unbraid: ') if lines else 'no output'}"
+        signalled = signal.Signals(-code).name
+        memory = ", as when memory runs out" if signalled == "SIGKILL" else ""
+        return f"died: ended by {signalled}{memory}"
+    lines = text.replace("\r", "\n").strip().splitlines()
+    own = f"unbraid: {name}: "
+    told = next((line for line in lines if line.startswith(own)), lines[-1] if lines else "")
+    return f"exit code {code}: {told.removeprefix(own).removeprefix('unbraid: ') or 'no output'}"
 
 
 def _environment() -> dict[str, str]:

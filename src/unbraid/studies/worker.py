@@ -1,18 +1,22 @@
-"""One run from beginning to end, as a process of its own: train, score as it goes, evaluate.
+"""Runs from beginning to end, as a process of their own: train, score as they go, evaluate.
 
-`python -m unbraid.studies.worker DIR` takes a job as one line of JSON on its standard input, which
-then stays open: at its end, that is when whoever started the worker is gone, the worker stops with
-a checkpoint. Exit code 0 with result.json in DIR, 2 and one line for what the engine refuses.
+`python -m unbraid.studies.worker DIR` takes its jobs, one or the members of a population, as one
+line of JSON on its standard input, which then stays open: at its end, that is when whoever started
+the worker is gone, the worker stops with a checkpoint. Each run is in DIR under its job's name, and
+has result.json there once it is done. Exit code 0 if all are; 2, and a line for each, for those
+that the engine refuses.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +27,10 @@ from filelock import FileLock
 from unbraid.codes import Codes
 from unbraid.data import cache, load
 from unbraid.data.images import ImageTable
-from unbraid.engine import Run, train
+from unbraid.engine import Config, Run, train
 from unbraid.engine.encode import encode, load_trained
+from unbraid.engine.together import train_together
+from unbraid.engine.trainer import CHECKPOINT_SECONDS
 from unbraid.errors import UserError
 from unbraid.files import written_atomically
 from unbraid.metrics import suite
@@ -37,34 +43,87 @@ RESULT, CHECKPOINTS, SAMPLE = "result.json", "checkpoints.json", "sample.npz"
 COMPARED = 2_500
 
 
-def work(job: Job, run: Run, table: ImageTable) -> dict[str, Any]:
+def work(members: Mapping[Run, Job], table: ImageTable, *, device: str = "cpu") -> dict[Run, str]:
     """Train, score every checkpoint asked for, evaluate the last; continues what is there.
 
-    UserError as from training and scoring.
+    The members differ in their seed alone. On a GPU they are trained as one population, elsewhere
+    one after another. Returns why those failed that did; no other is held up by them.
     """
-    steps = job.config.budget.steps
-    index = drawn(table, job.scoring.sample)
-    scored = _read_checkpoints(run)
-    codes = None
-    if str(steps) in scored:
-        # Scored to the end once; trained on if its last checkpoint has been lost since.
-        train(job.config, table, run.path, resume=True)
-    for step in marks(steps, job.scoring.checkpoints):
-        if str(step) in scored:
+    lost: dict[Run, str] = {}
+    one = next(iter(members.values()))
+    steps, scoring = one.config.budget.steps, one.scoring
+    index = drawn(table, scoring.sample)
+    scored = {run: _read_checkpoints(run) for run in members}
+    for step in marks(steps, scoring.checkpoints):
+        # Scored to the end once, it is trained on if its last checkpoint has been lost since.
+        behind = {
+            run: _until(step, job.config.of(table))
+            for run, job in members.items()
+            if run not in lost and (step == steps or str(step) not in scored[run])
+        }
+        lost |= _train(behind, table, device)
+        for run in behind.keys() - lost.keys():
+            with _noted(run, lost):
+                _look(run, members[run], step, scored[run], table, index, device)
+    for run, job in members.items():
+        if run in lost:
             continue
-        budget = dataclasses.replace(job.config.budget, steps=step)
-        train(dataclasses.replace(job.config, budget=budget), table, run.path, resume=True)
-        codes = encode(load_trained(run, table), table, index=index)
-        if job.scoring.checkpoints:
-            scored[str(step)] = _score(job, codes, table.factors.factors_of(index), table)
-            _write(run.path / CHECKPOINTS, scored)
-    if codes is not None or not (run.path / SAMPLE).exists():
-        save_sample(run, codes or encode(load_trained(run, table), table, index=index))
-    last = job.scoring.images or None
-    outcome = evaluate(run, table, metrics=",".join(job.scoring.metrics), images=last)
-    result = _result(job, run, outcome, scored)
-    _write(run.path / RESULT, result)
-    return result
+        with _noted(run, lost):
+            metrics, last = ",".join(scoring.metrics), scoring.images or None
+            outcome = evaluate(run, table, metrics=metrics, images=last, device=device)
+            _write(run.path / RESULT, _result(job, run, outcome, scored[run]))
+    return lost
+
+
+def _train(members: Mapping[Run, Config], table: ImageTable, device: str) -> dict[Run, str]:
+    """Train each to the end of its budget; why those failed that did."""
+    lost: dict[Run, str] = {}
+    if len(members) > 1 and _stacked(device):
+        how = {"device": device, "checkpoint_seconds": CHECKPOINT_SECONDS}
+        failed = train_together(members, table, **how)
+        return {run: failed[run.path.name] for run in members if run.path.name in failed}
+    for run, config in members.items():
+        with _noted(run, lost):
+            train(config, table, run.path, resume=True, device=device)
+    return lost
+
+
+def _until(step: int, config: Config) -> Config:
+    return dataclasses.replace(config, budget=dataclasses.replace(config.budget, steps=step))
+
+
+def _stacked(device: str) -> bool:
+    return torch.device(device).type == "cuda"
+
+
+@contextlib.contextmanager
+def _noted(run: Run, lost: dict[Run, str]) -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        lost[run] = str(error)
+
+
+def _look(
+    run: Run,
+    job: Job,
+    step: int,
+    scored: dict[str, dict[str, float | None]],
+    table: ImageTable,
+    index: np.ndarray,
+    device: str,
+) -> None:
+    """Score the sample at this step, if that is asked for; keep the last step's codes."""
+    last = step == job.config.budget.steps
+    known = str(step) in scored
+    if known and not (last and not (run.path / SAMPLE).exists()):
+        return
+    codes = encode(load_trained(run, table, device), table, index=index)
+    if job.scoring.checkpoints and not known:
+        scored[str(step)] = _score(job, codes, table.factors.factors_of(index), table)
+        _write(run.path / CHECKPOINTS, scored)
+    if last:
+        save_sample(run, codes)
 
 
 def marks(steps: int, checkpoints: int) -> list[int]:
@@ -84,6 +143,11 @@ def save_sample(run: Run, codes: Codes) -> None:
         arrays |= {"category": category, "categories": np.array(codes.categories)}
     with written_atomically(run.path / SAMPLE) as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def read_result(run: Run) -> dict[str, Any]:
+    """What `work` left of a run that is done; OSError or ValueError if there is nothing whole."""
+    return json.loads((run.path / RESULT).read_text())
 
 
 def read_sample(run: Run) -> Codes | None:
@@ -159,24 +223,29 @@ def _stop_with_whoever_started_this() -> None:
 
 def main() -> int:
     """The process: one thread for the numbers, another to notice that it is an orphan."""
-    run = Run(Path(sys.argv[1]))
-    job = Job.of_table(json.loads(sys.stdin.readline()))
+    given = json.loads(sys.stdin.readline())
+    jobs = [Job.of_table(table) for table in given["jobs"]]
+    members = {Run(Path(sys.argv[1]) / job.name): job for job in jobs}
     threading.Thread(target=_stop_with_whoever_started_this, daemon=True).start()
     torch.set_num_threads(1)
     try:
-        run.path.mkdir(parents=True, exist_ok=True)
-        with worker_lock(run):
+        with contextlib.ExitStack() as held:
+            for run in members:
+                run.path.mkdir(parents=True, exist_ok=True)
+                held.enter_context(worker_lock(run))
             # Several workers on a new machine would draw the same dataset over each other.
             cache.cache_dir().mkdir(parents=True, exist_ok=True)
             with FileLock(cache.cache_dir() / "lock"):
-                table = load(job.config.data)
-            work(job, run, table)
+                table = load(jobs[0].config.data)
+            lost = work(members, table, device=given["device"])
     except UserError as error:
         print(f"unbraid: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
-    return 0
+    for run, why in lost.items():
+        print(f"unbraid: {run.path.name}: {why}", file=sys.stderr)
+    return 2 if lost else 0
 
 
 if __name__ == "__main__":
