@@ -12,13 +12,12 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from unbraid.metrics import suite
 from unbraid.report import charts, figures
 from unbraid.studies.formats import table
 from unbraid.studies.keep import keep
 from unbraid.studies.read import read
 from unbraid.studies.store import Store
-from unbraid.studies.study import Study
+from unbraid.studies.study import Headline, Study
 from unbraid.studies.table import measure
 
 RESULTS = Path("results/studies")
@@ -26,8 +25,8 @@ RESULTS = Path("results/studies")
 
 def views(study: Study) -> list[Study]:
     """The study by each metric that its checkpoints are scored by, its own first."""
-    others = [job for job in study.jobs[0].scoring.by if job != study.headline]
-    return [dataclasses.replace(study, headline=job) for job in (study.headline, *others)]
+    others = [Headline(job) for job in study.jobs[0].scoring.by if job != study.headline.job]
+    return [dataclasses.replace(study, headline=head) for head in (study.headline, *others)]
 
 
 def page(study: Study, kept: Path) -> str:
@@ -37,11 +36,11 @@ def page(study: Study, kept: Path) -> str:
 
 
 def summary(study: Study, kept: Path) -> str:
-    """One table of all views: mean, std and every seed of the last checkpoints, in percent."""
+    """One table of all views: mean, std and every seed of the last checkpoints."""
     seen = views(study)
     heads = ["row", "seeds"]
     for view in seen:
-        heads += [f"`{view.headline.protocol}`, percent", "every seed"]
+        heads += [f"`{view.headline.job.protocol}`, {view.headline.unit}", "every seed"]
     rows = [heads, ["---"] * len(heads)]
     for lines in zip(*[measure(view, Store(kept)) for view in seen], strict=True):
         cells = [lines[0].row.title, f"{len(lines[0].done)} of {len(lines[0].members)}"]
@@ -60,9 +59,10 @@ def draw(study: Study, kept: Path, stem: str) -> None:
     """A strip of every seed, for each view, beside the results."""
     for view in views(study):
         lines = [line for line in measure(view, Store(kept)) if line.done]
-        across = f"{suite.Job(*view.headline).title}, {view.headline.protocol}, percent"
+        head = view.headline
+        across = f"{head.title}, {head.job.protocol}, {head.unit}"
         drawn = charts.strips([figures.strip(line) for line in lines], across)
-        name = f"{stem}-{view.headline.protocol}.svg"
+        name = f"{stem}-{head.job.protocol}.svg"
         (kept / name).write_text(charts.alone(drawn))
 
 

@@ -16,7 +16,7 @@ from tests.metrics.codes_of_all_kinds import (
 
 from unbraid.codes import Codes
 from unbraid.errors import UserError
-from unbraid.metrics import METRICS, dci, mig
+from unbraid.metrics import METRICS, dci, mig, suite
 from unbraid.metrics.protocols import find
 
 every = pytest.mark.parametrize(("name", "protocol"), SCORED, ids=lambda v: v)
@@ -187,6 +187,14 @@ def test_a_protocol_that_does_not_fit(name: str, protocol: str, grid: np.ndarray
     else:
         with pytest.raises(UserError, match="some are not whole"):
             scores(name, protocol, codes_of(grid), grid + 0.5)
+
+
+@every
+def test_scores_are_called_what_is_told_of_them(name: str, protocol: str, grid: np.ndarray) -> None:
+    """Whoever asks for one of several scores by name finds it."""
+    job = suite.Job(name, protocol)
+    rows = suite.rows(job, codes_of(grid), grid)
+    assert [row["metric"] for row in rows] == [job.part_title(p) for p in job.parts] or [job.title]
 
 
 def test_a_record_of_another_metric_is_named() -> None:

@@ -189,6 +189,11 @@ def test_a_run_is_of_ones_own_images_as_they_are(
         ('metrics = ["best"]\n' + ROW, "metric 'best': unknown"),
         ('metric = "mig"\n' + ROW, "metric='mig', protocol='jeong2019': the table shows what is"),
         ('protocol = "mine"\n' + ROW, "metric='factor-vae', protocol='mine': the table shows"),
+        ('score = "best"\n' + ROW, "score='best': no score of FactorVAE score; give none, as it"),
+        (
+            'metrics = ["dci"]\nmetric = "dci"\nprotocol = "eastwood2018"\nscore = "all"\n' + ROW,
+            "score='all': no score of DCI; give one of disentanglement, completeness, inform",
+        ),
         ("not TOML", "no study can be read from it"),
         ("patience = 0\n" + ROW, "patience=0: too few; give a number, 1 or more"),
         (ROW + "hyperparameters = { beta = [] }\n", "beta=[]: no value makes no row"),

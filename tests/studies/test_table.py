@@ -12,6 +12,7 @@ from pyarrow import parquet
 
 from unbraid import cli
 from unbraid.codes import Codes
+from unbraid.data import load
 from unbraid.engine import Run
 from unbraid.errors import UserError
 from unbraid.studies.criteria import CRITERIA, compared
@@ -21,7 +22,7 @@ from unbraid.studies.sheets import notes, sheets
 from unbraid.studies.store import Store
 from unbraid.studies.study import Published, Study
 from unbraid.studies.table import Statistics, measure
-from unbraid.studies.worker import read_sample, save_sample
+from unbraid.studies.worker import read_result, read_sample, save_sample, work
 
 SCORES = {0: 0.50, 1: 0.60, 2: 0.70, 3: 0.64}
 FILE = """
@@ -56,8 +57,9 @@ def store(study_file: Path, tmp_path: Path) -> Store:
         seed = job.config.seed
         result: dict[str, Any] = {"key": job.key, "attempts": 2}
         if seed in SCORES:
-            row = {"name": "factor-vae", "protocol": "jeong2019", "score": SCORES[seed]}
-            other = {"name": "factor-vae", "protocol": "kim2018", "score": 0.0}
+            called = {"name": "factor-vae", "metric": "FactorVAE score"}
+            row = called | {"protocol": "jeong2019", "score": SCORES[seed]}
+            other = called | {"protocol": "kim2018", "score": 0.0}
             marks = {"500": {"factor-vae jeong2019": 0.9}, "1000": {"factor-vae jeong2019": 0.1}}
             result |= {"status": "done", "scores": [other, row], "checkpoints": marks}
             result |= {"elbo": -100.0 - seed, "training_seconds": 1.0, "step": 1000}
@@ -214,6 +216,14 @@ def test_markdown_and_latex_are_well_formed(study_file: Path, store: Store) -> N
     assert not set("†—β") & set("".join(s for s in latex.splitlines() if s[:1] != "%"))
 
 
+def test_latex_sets_a_title_as_it_is_written(study_file: Path, store: Store) -> None:
+    text = study_file.read_text()
+    study_file.write_text(text.replace("[[rows]]", '[[rows]]\ntitle = "a{b}~c^2 \\\\ 5% & #1"', 1))
+    latex = table(read(study_file), store, "latex")
+    set_as = r"a\{b\}\textasciitilde{}c\textasciicircum{}2 \textbackslash{} 5\% \& \#1"
+    assert latex.count(set_as) == 4
+
+
 def test_parquet_needs_a_file(study_file: Path, store: Store) -> None:
     with pytest.raises(UserError, match="no text to print; give --to FILE"):
         table(read(study_file), store, "parquet")
@@ -221,3 +231,61 @@ def test_parquet_needs_a_file(study_file: Path, store: Store) -> None:
 
 def test_every_criterion_is_explained() -> None:
     assert set(CRITERIA) == {"elbo", "udr", "agreement"}
+
+
+SEVERAL = """
+data = "dsprites-corner"
+preset = "quick"
+precision = "fp32"
+metrics = ["METRIC"]
+metric = "METRIC"
+protocol = "PROTOCOL"
+score = "PART"
+seeds = 2
+steps = 4
+batch = 4
+checkpoints = 2
+sample = 300
+[[rows]]
+method = "vae"
+"""
+
+
+@pytest.mark.parametrize(
+    ("metric", "protocol", "part"),
+    [
+        ("dci", "eastwood2018", "disentanglement"),
+        ("dci", "eastwood2018", "completeness"),
+        ("modularity", "locatello2019", "explicitness"),
+        ("unsupervised", "locatello2019", "gaussian_tc"),
+    ],
+)
+def test_a_table_is_about_one_score_of_several(
+    metric: str, protocol: str, part: str, cache: Path, tmp_path: Path
+) -> None:
+    """It is named; distances from zero are not percent, and the least of them is the best."""
+    path, store = tmp_path / "several.toml", Store(tmp_path / "out")
+    text = SEVERAL.replace("METRIC", metric).replace("PROTOCOL", protocol)
+    path.write_text(text.replace("PART", part))
+    study = read(path)
+    images = load("dsprites-corner")
+    scores, on_the_way = [], []
+    for job in study.jobs:
+        assert not work({store.run(job): job}, images)
+        result = read_result(store.run(job))
+        store.append(result)
+        wanted = (study.headline.title, protocol)
+        scores += [r["score"] for r in result["scores"] if (r["metric"], r["protocol"]) == wanted]
+        on_the_way.append([marks[study.headline.name] for marks in result["checkpoints"].values()])
+    assert study.headline.title.endswith(f": {part.replace('_', ' ')}")
+    (line,) = measure(study, store)
+    share = metric != "unsupervised"
+    scale, best = (100, max) if share else (1, min)
+    assert [m.score for m in line.members] == pytest.approx([scale * s for s in scores], abs=1e-5)
+    assert line.last.best == pytest.approx(scale * best(scores), abs=1e-5)
+    assert [m.best for m in line.members] == pytest.approx(
+        [scale * best(marks) for marks in on_the_way], abs=1e-5
+    )
+    assert line.winner is line.members[scores.index(best(scores))]
+    unit = "percent" if share else "the less the better"
+    assert f"{study.headline.title} under `{protocol}`, {unit}" in table(study, store)

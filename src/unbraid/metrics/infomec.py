@@ -18,6 +18,7 @@ from unbraid.metrics import arrays, logistic, mutual_information, uncertainty
 from unbraid.metrics.protocols import find, named
 
 TITLE = "InfoMEC"
+NAMES = ("modularity", "explicitness", "compactness")
 GROUPS = 10
 
 
@@ -64,14 +65,13 @@ def score(
         explicit = _explicitness(seen[part], y, protocol.strength)
         return concentration(nmi), explicit, concentration(nmi.T)
 
-    names = ("modularity", "explicitness", "compactness")
     if not active.any():
-        none = {f"{name}{end}": 0.0 for name in names for end in ("", "_standard_error")}
+        none = {f"{name}{end}": 0.0 for name in NAMES for end in ("", "_standard_error")}
         return {**none, "dimensions": 0, "items": len(index)}
     found = values(np.arange(len(index)), None)
     error = uncertainty.batches(values, len(index), 0, GROUPS, rng)
     outcome: dict[str, float] = {}
-    for name, value, e in zip(names, found, error, strict=True):
+    for name, value, e in zip(NAMES, found, error, strict=True):
         outcome |= {name: value, f"{name}_standard_error": float(e)}
     return outcome | {"dimensions": int(active.sum()), "items": len(index)}
 

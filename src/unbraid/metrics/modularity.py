@@ -18,6 +18,7 @@ from unbraid.metrics import arrays, logistic, mutual_information, uncertainty
 from unbraid.metrics.protocols import find, named
 
 TITLE = "modularity and explicitness"
+NAMES = ("modularity", "explicitness")
 GROUPS = 10
 
 

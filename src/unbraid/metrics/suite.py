@@ -31,6 +31,15 @@ class Job(NamedTuple):
         """The metric as tables call it."""
         return METRICS[self.metric].TITLE.removeprefix("the ")
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What its scores are called where it has several: dci's are three."""
+        return getattr(METRICS[self.metric], "NAMES", ())
+
+    def part_title(self, part: str) -> str:
+        """One of them as tables call it."""
+        return f"{self.title}: {part.replace('_', ' ')}"
+
 
 def chosen(names: str | None) -> list[str]:
     """The metrics of `all`, or of names with commas between; UserError for an unknown one."""
@@ -104,8 +113,7 @@ def rows(
     if "score" in found[0]:
         return [_row(job.title, job, found, "score", "standard_error")]
     return [
-        _row(f"{job.title}: {name.replace('_', ' ')}", job, found, name, f"{name}_standard_error")
-        for name in names
+        _row(job.part_title(name), job, found, name, f"{name}_standard_error") for name in names
     ]
 
 

@@ -20,11 +20,12 @@ def titled(line: Line, member: Member | None) -> str:
     """A row's title and, if it is given, which member is shown."""
     if member is None or member.score is None:
         return line.row.title
-    return f"{line.row.title}: seed {member.seed}, the median, {member.score:.2f} %"
+    percent = " %" if line.headline.is_share else ""
+    return f"{line.row.title}: seed {member.seed}, the median, {member.score:.2f}{percent}"
 
 
 def strip(line: Line) -> charts.Strip:
-    """Every seed's score, percent, the mean's 95 % interval and the published mean and std."""
+    """Every seed's score, the mean's 95 % interval and the published mean and std."""
     scores = [m.score for m in line.done if m.score is not None]
     published = line.row.published
     dots = [(m.score, f"seed {m.seed}: {m.score:.2f}") for m in line.done if m.score is not None]

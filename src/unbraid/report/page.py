@@ -24,7 +24,6 @@ from unbraid.data import load
 from unbraid.engine.encode import load_trained
 from unbraid.errors import UserError
 from unbraid.files import written_atomically
-from unbraid.metrics import suite
 from unbraid.report import charts, figures
 from unbraid.report.traversal import row_labels, traverse
 from unbraid.studies.criteria import CRITERIA
@@ -74,17 +73,17 @@ def write(study: Study, store: Store, to: Path) -> None:
 
 
 def _contents(study: Study, store: Store, lines: list[Line]) -> dict[str, Any]:
-    title = suite.Job(*study.headline).title
+    head = study.headline
     measured = [line for line in lines if line.done]
     logs = {m.job.key: store.run(m.job).read_log() for line in measured for m in line.done}
     return {
         "study": study,
         "sheets": sheets(study, lines),
         "notes": notes(study, lines),
-        "what": f"{title} under {study.headline.protocol}",
+        "what": f"{head.title} under {head.job.protocol}, {head.unit}",
         "strips": charts.strips(
             [figures.strip(line) for line in lines],
-            f"{title}, {study.headline.protocol}, percent: last checkpoint",
+            f"{head.title}, {head.job.protocol}, {head.unit}: last checkpoint",
         ),
         "curves": [(line.row.title, figures.learning(line, logs)) for line in measured],
         "cascades": [

@@ -15,12 +15,15 @@ from unbraid.studies.table import Line, measure
 
 FORMATS = ("text", "md", "latex", "csv", "parquet")
 LATEX = {
-    **{character: "\\" + character for character in "&%_#$"},
+    **{character: "\\" + character for character in "&%_#${}"},
     "β": r"$\beta$",
     "†": r"$^\dagger$",
     "—": "---",
     "−": "$-$",
     "`": "",
+    "\\": r"\textbackslash{}",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
 }
 
 

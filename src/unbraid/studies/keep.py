@@ -67,8 +67,7 @@ def _begun(run: Run) -> bool:
 
 def _shown(line: Line) -> list[Job]:
     """The row's best member and its median one."""
-    best = max(line.done, key=lambda m: (m.score or 0.0, -m.seed), default=None)
-    return [member.job for member in (best, line.median) if member is not None]
+    return [member.job for member in (line.winner, line.median) if member is not None]
 
 
 def _copy(run: Run, to: Run) -> None:

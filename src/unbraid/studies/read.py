@@ -15,11 +15,21 @@ from unbraid.errors import UserError
 from unbraid.methods import Method, find
 from unbraid.metrics import METRICS, suite
 from unbraid.metrics.evaluate import LEAST
-from unbraid.studies.study import OF_THE_PAPER, Job, Published, Row, Scoring, Study
+from unbraid.studies.study import OF_THE_PAPER, Headline, Job, Published, Row, Scoring, Study
 
 TOP = {
     *("title", "source", "data", "preset", "precision", "seeds", "steps", "batch", "metrics"),
-    *("metric", "protocol", "checkpoints", "sample", "images", "retries", "patience", "rows"),
+    *(
+        "metric",
+        "protocol",
+        "score",
+        "checkpoints",
+        "sample",
+        "images",
+        "retries",
+        "patience",
+        "rows",
+    ),
 }
 # What is scored of a run, unless the file says otherwise; 0 images are all.
 COUNTS = {"checkpoints": 0, "sample": 10_000, "images": 0}
@@ -46,17 +56,18 @@ def read(path: Path) -> Study:
 
 def _study(path: Path, text: str, table: dict[str, Any]) -> Study:
     _only(table, TOP, path, "study")
-    headline = suite.Job(table.get("metric", "factor-vae"), table.get("protocol", "jeong2019"))
+    job = suite.Job(table.get("metric", "factor-vae"), table.get("protocol", "jeong2019"))
     metrics = tuple(suite.chosen(",".join(table.get("metrics", suite.USUAL))))
-    if (
-        headline.metric not in metrics
-        or headline.protocol not in METRICS[headline.metric].PROTOCOLS
-    ):
+    if job.metric not in metrics or job.protocol not in METRICS[job.metric].PROTOCOLS:
         raise UserError(
-            f"{path}: metric={headline.metric!r}, protocol={headline.protocol!r}: the table shows"
+            f"{path}: metric={job.metric!r}, protocol={job.protocol!r}: the table shows"
             f" what is scored; give one of {', '.join(metrics)} and a protocol of it"
         )
-    by = tuple(job for job in dict.fromkeys((*OF_THE_PAPER, headline)) if job.metric in metrics)
+    headline = Headline(job, table.get("score", job.parts[0] if job.parts else ""))
+    if headline.part and headline.part not in job.parts:
+        known = f"one of {', '.join(job.parts)}" if job.parts else "none, as it has one only"
+        raise UserError(f"{path}: score={headline.part!r}: no score of {job.title}; give {known}")
+    by = tuple(one for one in dict.fromkeys((*OF_THE_PAPER, job)) if one.metric in metrics)
     counts = {name: table.get(name, usual) for name, usual in COUNTS.items()}
     _at_least(counts["checkpoints"], 0, "checkpoints", path)
     _at_least(counts["sample"], LEAST, "sample", path)

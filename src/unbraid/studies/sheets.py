@@ -7,7 +7,6 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from unbraid.metrics import suite
 from unbraid.studies.criteria import CRITERIA
 from unbraid.studies.store import FAILED
 from unbraid.studies.study import Study
@@ -25,7 +24,8 @@ class Sheet:
 
 def sheets(study: Study, lines: list[Line]) -> list[Sheet]:
     """The claim beside the published figures, the paper's protocol, the selections, every seed."""
-    what = f"{suite.Job(*study.headline).title} under `{study.headline.protocol}`, percent"
+    head = study.headline
+    what = f"{head.title} under `{head.job.protocol}`, {head.unit}"
     scoring = study.rows[0].jobs[0].scoring
     on = f"{scoring.images:,}" if scoring.images else "all"
     found = [_claim(f"on {on} images; {what}", lines)]
@@ -136,7 +136,7 @@ def _number(value: float | None, how: str = ".2f") -> str:
 
 
 def records(study: Study, lines: list[Line]) -> list[dict[str, Any]]:
-    """One flat record a run, scores in percent: for CSV, Parquet and whoever wants to reckon."""
+    """One flat record a run, scores as in the tables, for whoever wants to reckon."""
     found = []
     for line in lines:
         published = line.row.published
@@ -158,8 +158,9 @@ def records(study: Study, lines: list[Line]) -> list[dict[str, Any]]:
                     "key": member.job.key,
                     "status": member.status,
                     "reason": member.reason,
-                    "metric": study.headline.metric,
-                    "protocol": study.headline.protocol,
+                    "metric": study.headline.job.metric,
+                    "protocol": study.headline.job.protocol,
+                    "part": study.headline.part,
                     "score": member.score,
                     "best_of_checkpoints": member.best,
                     "best_of_checkpoints_step": member.best_step,

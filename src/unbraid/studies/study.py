@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +46,44 @@ class Published:
         Each may be rounded by half a hundredth.
         """
         return self.best - self.mean - 0.01 > self.most * (self.std + 0.005)
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The score that a table is about: a metric's under a protocol, and which of its parts."""
+
+    job: suite.Job
+    part: str = ""
+
+    @property
+    def title(self) -> str:
+        """As it is called wherever scores are printed."""
+        return self.job.part_title(self.part) if self.part else self.job.title
+
+    @property
+    def name(self) -> str:
+        """What it is called among the scores of a checkpoint: the first part has no name there."""
+        other = self.part and self.part != self.job.parts[0]
+        return " ".join([*self.job, *([self.part] if other else [])])
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it goes from 0 to 1, and up; what needs no labels is a distance from 0."""
+        return self.job.metric not in suite.WITHOUT_FACTORS
+
+    @property
+    def unit(self) -> str:
+        """What the numbers of the table are."""
+        return "percent" if self.is_share else "the less the better"
+
+    def shown(self, score: float) -> float:
+        """The score in that unit."""
+        return round((100 if self.is_share else 1) * score, 6)
+
+    def best(self, scores: Iterable[float]) -> float | None:
+        """The best of some; None of none."""
+        choose = max if self.is_share else min
+        return choose(scores, default=None)
 
 
 @dataclass(frozen=True)
@@ -115,14 +153,14 @@ class Row:
 class Study:
     """A grid of runs and how the table reads it.
 
-    `headline` is the metric and protocol that the table is about. A worker that stays silent for
+    `headline` is what the table is about. A worker that stays silent for
     `patience` minutes is ended; a failed run is tried again `retries` times.
     """
 
     title: str
     source: str
     text: str
-    headline: suite.Job
+    headline: Headline
     rows: tuple[Row, ...]
     retries: int
     patience: float

@@ -9,7 +9,7 @@ import numpy as np
 
 from unbraid.studies.criteria import compared
 from unbraid.studies.store import DONE, FAILED, Result, Store
-from unbraid.studies.study import Job, Published, Row, Study
+from unbraid.studies.study import Headline, Job, Published, Row, Study
 from unbraid.studies.worker import read_sample
 
 
@@ -24,14 +24,15 @@ class Statistics:
     best: float | None
 
     @staticmethod
-    def of(scores: Sequence[float]) -> Statistics:
-        """The statistics of these scores."""
+    def of(scores: Sequence[float], best: float | None = None) -> Statistics:
+        """The statistics of these scores, the best of which is the highest, or the one given."""
         n = len(scores)
         if not n:
             return Statistics(0, None, None, None, None)
         std = float(np.std(scores, ddof=1)) if n > 1 else None
         error = None if std is None else std / n**0.5
-        return Statistics(n, float(np.mean(scores)), std, error, max(scores))
+        best = max(scores) if best is None else best
+        return Statistics(n, float(np.mean(scores)), std, error, best)
 
     def off(self, published: Published | None) -> float | None:
         """Mean less the published one, in standard errors of that difference."""
@@ -43,7 +44,7 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Member:
-    """One run of a row: its scores in percent, if it is done, and its label-free criteria."""
+    """One run of a row: its scores as shown, if it is done, and its label-free criteria."""
 
     job: Job
     status: str
@@ -65,6 +66,7 @@ class Line:
 
     row: Row
     members: tuple[Member, ...]
+    headline: Headline
 
     @property
     def done(self) -> list[Member]:
@@ -74,12 +76,21 @@ class Line:
     @property
     def last(self) -> Statistics:
         """Of the last checkpoints' scores: the claim."""
-        return Statistics.of([m.score for m in self.members if m.score is not None])
+        return self._of([m.score for m in self.members if m.score is not None])
 
     @property
     def best(self) -> Statistics:
         """Of each member's best checkpoint by the supervised score: the paper's protocol."""
-        return Statistics.of([m.best for m in self.members if m.best is not None])
+        return self._of([m.best for m in self.members if m.best is not None])
+
+    def _of(self, scores: list[float]) -> Statistics:
+        return Statistics.of(scores, self.headline.best(scores))
+
+    @property
+    def winner(self) -> Member | None:
+        """The member with the best score, the lower seed of two."""
+        best = self.last.best
+        return next((m for m in self.members if m.score is not None and m.score == best), None)
 
     def chosen(self, criterion: str) -> Member | None:
         """The member that a label-free criterion puts first; None if no member has it."""
@@ -109,10 +120,8 @@ def _line(row: Row, study: Study, known: dict[str, Result], store: Store) -> Lin
         if done and (sample := read_sample(store.run(job))) is not None:
             codes[job.key] = sample
     others = compared(codes)
-    return Line(
-        row,
-        tuple(_member(j, study, known.get(j.key), others.get(j.key, {})) for j in row.jobs),
-    )
+    members = [_member(j, study, known.get(j.key), others.get(j.key, {})) for j in row.jobs]
+    return Line(row, tuple(members), study.headline)
 
 
 def _member(job: Job, study: Study, result: Result | None, others: dict[str, float]) -> Member:
@@ -121,24 +130,25 @@ def _member(job: Job, study: Study, result: Result | None, others: dict[str, flo
     if result["status"] == FAILED:
         reason = f"{result['reasons'][-1]} ({result['attempts']} attempts)"
         return Member(job, FAILED, reason, None, None, None, {}, None)
-    name, protocol = study.headline
-    score = next(
-        (r["score"] for r in result["scores"] if (r["name"], r["protocol"]) == (name, protocol)),
-        None,
-    )
+    head = study.headline
+    scores = [
+        head.shown(row["score"])
+        for row in result["scores"]
+        if (row["name"], row["protocol"]) == head.job and row["metric"] == head.title
+    ]
     marks = {
-        int(step): scores[f"{name} {protocol}"]
+        int(step): head.shown(scores[head.name])
         for step, scores in result["checkpoints"].items()
-        if f"{name} {protocol}" in scores
+        if head.name in scores
     }
-    best_step = max(marks, key=lambda step: marks[step], default=None)
+    best = head.best(marks.values())
     return Member(
         job,
         DONE,
         None,
-        None if score is None else round(100 * score, 6),
-        None if best_step is None else round(100 * marks[best_step], 6),
-        best_step,
+        scores[0] if scores else None,
+        best,
+        next((step for step, score in marks.items() if score == best), None),
         {"elbo": result["elbo"], **others},
         result["training_seconds"],
     )

@@ -36,7 +36,7 @@ from unbraid.files import written_atomically
 from unbraid.metrics import suite
 from unbraid.metrics.evaluate import drawn, evaluate
 from unbraid.studies.store import worker_lock
-from unbraid.studies.study import Job
+from unbraid.studies.study import Headline, Job
 
 RESULT, CHECKPOINTS, SAMPLE = "result.json", "checkpoints.json", "sample.npz"
 # Images of the sample that members are compared on, at most.
@@ -180,7 +180,10 @@ def _score(
         if suite.hindrance(one.metric, factors, label, table.name) is not None:
             continue
         given = factors[:, table.factors.position(label)] if discrete and label else factors
-        scores[f"{one.metric} {one.protocol}"] = suite.rows(one, codes, given)[0]["score"]
+        rows = {row["metric"]: row["score"] for row in suite.rows(one, codes, given)}
+        for part in one.parts or ("",):
+            head = Headline(one, part)
+            scores[head.name] = rows[head.title]
     return scores
 
 
