@@ -30,17 +30,19 @@ stops with a checkpoint; --resume continues to the same bits as a run that was n
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; 0 if it went well, 2 for a user's mistake, 130 after Ctrl-C."""
+    """Run a command; 0 if it went well, 2 for a user's mistake, 130 after Ctrl-C.
+
+    1 where the command says that something else failed, as runs of a study may.
+    """
     flags = _parser().parse_args(arguments)
     try:
-        flags.command(flags)
+        return flags.command(flags) or 0
     except UserError as error:
         print(f"unbraid: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("unbraid: stopped; what was reached is saved", file=sys.stderr)
         return 130
-    return 0
 
 
 def _parser() -> Parser:

@@ -215,8 +215,8 @@ def codes(flags: argparse.Namespace) -> None:
     print(columns.write(run, table, flags.format, flags.to, precision=flags.precision))
 
 
-def study_run(flags: argparse.Namespace) -> None:
-    """Run what is missing of a study."""
+def study_run(flags: argparse.Namespace) -> int:
+    """Run what is missing of a study; 1 if a run of it has failed."""
     from unbraid.studies import executors, run, store
     from unbraid.studies.read import read
 
@@ -236,6 +236,8 @@ def study_run(flags: argparse.Namespace) -> None:
     print(f"{counts['done']} of {len(given.jobs)} runs are done, {counts['failed']} failed")
     if counts["failed"]:
         print("why: unbraid study status; once more: unbraid study run --failed")
+        return 1
+    return 0
 
 
 def study_status(flags: argparse.Namespace) -> None:

@@ -64,6 +64,7 @@ def test_only_what_is_missing_is_run_and_failures_only_if_asked(
     assert run(study, store, third, failed=True) == {"done": 4, "failed": 0}
     assert {job.config.seed for job in third.given} == {1}
     assert "nothing is missing" in status(study, store)
+    assert not any(store.path.glob("*/")), "status made something"
     wider = study_file.with_name("wider.toml")
     wider.write_text(study_file.read_text().replace("seeds = 2", "seeds = 3"))
     assert "2 runs are missing, 80 steps: about 0.0 worker-hours" in status(read(wider), store)
@@ -135,7 +136,7 @@ def test_a_run_that_diverges_is_reported(
     study_file.write_text(
         "[[rows]]".join(text[:2]).replace("continuous = 3", "learning_rate = 1e30")
     )
-    assert cli.main(["study", "run", str(study_file), "--out", str(tmp_path / "out")]) == 0
+    assert cli.main(["study", "run", str(study_file), "--out", str(tmp_path / "out")]) == 1
     assert "0 of 1 runs are done, 1 failed" in capsys.readouterr().out
     (result,) = Store(tmp_path / "out").results().values()
     assert "became NaN or infinite" in result["reasons"][0]

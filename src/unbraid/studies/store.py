@@ -73,12 +73,14 @@ class Store:
                 found[result["key"]] = result
         return found
 
-    def append(self, result: Result) -> None:
+    def append(self, result: Result, known: dict[str, Result] | None = None) -> None:
         """Add a line, on the disk before this returns; a key that is done is not added again.
 
-        UserError if the disk refuses.
+        Whoever holds the directory may give what `results` said, which is brought up to date,
+        so that the file is not read for every line. UserError if the disk refuses.
         """
-        if self.results().get(result["key"], {}).get("status") == DONE:
+        known = self.results() if known is None else known
+        if known.get(result["key"], {}).get("status") == DONE:
             return
         try:
             with self.results_file.open("ab") as file:
@@ -90,6 +92,7 @@ class Store:
                 f"{self.results_file}: cannot be written ({error.strerror or error}); free space"
                 " and give the same command again, which gathers what is done"
             ) from error
+        known[result["key"]] = result
 
     def _repair(self) -> None:
         """Cut off a last line that a kill left half-written; end one that only lacks its end."""
@@ -109,10 +112,11 @@ class Store:
 
 def busy(run: Run) -> bool:
     """Whether a worker on this machine holds the run directory."""
-    if not run.path.exists():
+    lock = worker_lock(run)
+    if not Path(lock.lock_file).exists():
         return False
     try:
-        with worker_lock(run).acquire(timeout=0):
+        with lock.acquire(timeout=0):
             return False
     except Timeout:
         return True
