@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -23,6 +24,16 @@ def test_round_trip(tmp_path: Path) -> None:
     assert tensors.keys() == STATE.tensors.keys()
     assert all(torch.equal(tensors[n], STATE.tensors[n]) for n in tensors)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_empty_array_is_kept_whatever_its_strides(tmp_path: Path) -> None:
+    """numpy may give it strides of 0, by which torch cannot view it."""
+    path = tmp_path / "checkpoint.safetensors"
+    empty = torch.from_numpy(np.array([], np.int64))
+    assert empty.stride() == (0,)
+    save(path, Checkpoint(1, {"names.item": empty}), "me")
+    found = read(path, "me").tensors["names.item"]
+    assert (found.dtype, tuple(found.shape)) == (torch.int64, (0,))
 
 
 def test_readable_without_unbraid(tmp_path: Path) -> None:

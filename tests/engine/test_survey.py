@@ -1,5 +1,6 @@
 """A survey between two steps: the same bits however a run is stopped, before it and in it."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -34,20 +35,25 @@ METHOD = ChartVAE(
 CONFIG = Config(METHOD, "bars", Budget(9, 6), 0, "fp32")
 
 
-@pytest.fixture
-def table(monkeypatch: pytest.MonkeyPatch) -> ImageTable:
-    """Bars whose place a first dimension tells and whose other dimensions tell nothing."""
+def placed(trained: Trained, table: ImageTable, **how: Any) -> Codes:
+    """Codes whose first dimension tells the place of a bar; the others tell nothing."""
+    mean_nz = np.zeros((len(table), trained.config.method.continuous), np.float32)
+    mean_nz[:, 0] = np.tile(np.linspace(-2, 2, 40), 3)
+    std_nz = np.ones_like(mean_nz)
+    std_nz[:, 0] = 0.1
+    return Codes(mean_nz, std_nz)
 
-    def encode(trained: Trained, table: ImageTable, **how: Any) -> Codes:
-        mean_nz = np.zeros((len(table), trained.config.method.continuous), np.float32)
-        mean_nz[:, 0] = np.tile(np.linspace(-2, 2, 40), 3)
-        std_nz = np.ones_like(mean_nz)
-        std_nz[:, 0] = 0.1
-        return Codes(mean_nz, std_nz)
 
-    monkeypatch.setattr(survey, "encode", encode)
+def bars_as_a_dataset() -> ImageTable:
     factors = FactorSpace(("length", "place"), (3, 40))
     return ImageTable("bars", packed(bars(), 1), 16, 32, factors)
+
+
+@pytest.fixture
+def table(monkeypatch: pytest.MonkeyPatch) -> ImageTable:
+    """Bars that a survey sees as `placed`."""
+    monkeypatch.setattr(survey, "encode", placed)
+    return bars_as_a_dataset()
 
 
 @pytest.fixture
@@ -65,6 +71,14 @@ def test_what_a_survey_saw_is_kept_beside_the_run(whole: Run) -> None:
     assert [f.name for f in sorted((whole.path / "stages").iterdir())] == [
         "step-00000004.safetensors"
     ]
+
+
+def test_a_survey_that_names_nothing_ends_no_run(table: ImageTable, tmp_path: Path) -> None:
+    """No chart is clear where an edge would have to be a thousand times longer than the next."""
+    method = dataclasses.replace(METHOD, gap=1000.0)
+    run = train(dataclasses.replace(CONFIG, method=method), table, tmp_path / "run")
+    assert json.loads(run.survey_file.read_text())["named"] == 0
+    assert run.read_log()[-1]["step"] == CONFIG.budget.steps
 
 
 @pytest.mark.parametrize("stop", range(1, 9))

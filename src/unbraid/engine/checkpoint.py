@@ -123,5 +123,6 @@ def _digest(step: int, identity: str, tensors: dict[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+        if tensor.numel():  # an empty array of numpy's has no strides to be viewed by
+            digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
