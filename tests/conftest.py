@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,25 @@ def one_thread() -> None:
 def one_thread_for_all() -> None:
     """The same for the runs that a whole session shares, which are made before any test."""
     torch.set_num_threads(1)
+
+
+BROWSER = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
+QUIET += ["--disable-background-networking", "--disable-component-update"]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A real Chromium without a window."""
+    if BROWSER is None:
+        pytest.skip("no Chromium here; install Debian's chromium to test pages in a browser")
+    driver = pytest.importorskip("playwright.sync_api", reason="no playwright here")
+    with driver.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=BROWSER, args=QUIET)
+        yield chromium
+        chromium.close()
 
 
 # A cascade whose every stage passes within a dozen steps.

@@ -6,7 +6,6 @@ import io
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -22,11 +21,6 @@ from PIL import Image
 
 from unbraid.engine import Run
 
-BROWSER = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-)
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
-QUIET += ["--disable-background-networking", "--disable-component-update"]
 # The command, in a process that writes down whom it speaks to.
 WATCHED = """
 import sys
@@ -75,17 +69,6 @@ def server(tiny_runs: dict[str, Run], tmp_path_factory: pytest.TempPathFactory) 
         assert said == f"explore at http://127.0.0.1:{port}/; Ctrl-C closes it\n"
         yield Server(process, port, folder / "spoken", uploads)
         process.kill()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if BROWSER is None:
-        pytest.skip("no Chromium here; install Debian's chromium to test the page in a browser")
-    driver = pytest.importorskip("playwright.sync_api", reason="no playwright here")
-    with driver.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=BROWSER, args=QUIET)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -1,10 +1,11 @@
 """The study's page: what is in it, and what a real browser makes of it."""
 
 import html
+import io
 import re
-import shutil
-import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -17,13 +18,6 @@ from unbraid.studies.read import read
 from unbraid.studies.store import Store
 from unbraid.studies.worker import read_result, work
 
-BROWSER = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-)
-QUIET = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
 FILE = """
 title = "A trial <of> two & more"
 source = "A paper"
@@ -114,6 +108,14 @@ def test_a_long_name_has_room() -> None:
     assert widths[1] - widths[0] == pytest.approx(ends[1] - ends[0], abs=1)
 
 
+def test_the_last_step_has_room() -> None:
+    """300,000 is seven letters, in the middle of which the axis ends."""
+    drawn = charts.curves([charts.Series([(0, 1.0), (300_000, 2.0)], "seed 0", "thick")], "nats")
+    width = int(re.findall(r'viewBox="0 0 (\d+)', drawn)[0])
+    (at,) = re.findall(r'text x="([\d.]+)"[^>]*middle[^>]*>300,000<', drawn)
+    assert float(at) + 7 * 6.8 / 2 <= width
+
+
 def test_a_mark_is_where_a_fall_begins() -> None:
     """β of 4 and 2 for ten steps, falling from 2 to 1 over three records, then one cut."""
     betas = [[4, 2], [4, 2], [4, 1.7], [4, 1.3], [4, 1], [4, 1], [1, 1], [1, 1]]
@@ -139,45 +141,67 @@ def test_names_in_a_chart_are_escaped() -> None:
     assert "x &lt; y" in drawn
 
 
-def browse(*arguments: str, folder: Path) -> str:
-    if BROWSER is None:
-        pytest.skip("no Chromium here; install Debian's chromium to test the page in a browser")
-    command = [BROWSER, *QUIET, f"--user-data-dir={folder}", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    return done.stdout
+@pytest.fixture
+def opened(browser: Any, page: Path) -> Iterator[Callable[..., Any]]:
+    """The page in a tab of a browser that is offline; nothing of it may have failed."""
+    asked, failed, tabs = [], [], []
+
+    def opens(**how: Any) -> Any:
+        context = browser.new_context(viewport={"width": 1000, "height": 1600}, **how)
+        tabs.append(context)
+        context.set_offline(True)
+        tab = context.new_page()
+        tab.on("request", lambda request: asked.append(request.url))
+        tab.on("pageerror", lambda error: failed.append(str(error)))
+        tab.on("console", lambda told: failed.append(told.text))
+        tab.goto(page.as_uri())
+        return tab
+
+    yield opens
+    assert not failed
+    assert [url for url in asked if not url.startswith("data:")] == [page.as_uri()]
+    for context in tabs:
+        context.close()
 
 
-def test_a_slider_moves_its_own_frames_in_a_real_browser(page: Path, tmp_path: Path) -> None:
-    script = """<script>
-    const rows = [...document.querySelectorAll('.dimension')];
-    const place = r => getComputedStyle(r.querySelector('.frame')).backgroundPositionX;
-    const before = rows.map(place);
-    const slider = rows[0].querySelector('input');
-    slider.value = slider.max;
-    slider.dispatchEvent(new Event('input'));
-    document.title = [before, rows.map(place)].map(a => a.join(' ')).join('|');
-    </script>"""
-    copy = tmp_path / "page.html"
-    copy.write_text(page.read_text().replace("</body>", script + "</body>"))
-    seen = browse("--dump-dom", copy.as_uri(), folder=tmp_path / "browser")
-    title = re.search(r"<title>(.*?)</title>", seen)
-    assert title
-    assert title[1] == "|".join([" ".join(["-320px"] * 5), " ".join(["-640px", *["-320px"] * 4])])
+BEYOND = """[...document.querySelectorAll("*")].filter(e => {
+    const box = e.getBoundingClientRect();
+    return box.left < -0.5 || box.right > document.documentElement.clientWidth + 0.5;
+}).map(e => e.outerHTML.slice(0, 80))"""
+PLACES = "rows => rows.map(r => getComputedStyle(r.querySelector('.frame')).backgroundPositionX)"
 
 
-@pytest.mark.parametrize(("scheme", "paper"), [(0, (21, 24, 28)), (1, (253, 253, 251))])
+def test_a_slider_moves_its_own_frames(opened: Callable[..., Any]) -> None:
+    tab = opened()
+    assert tab.eval_on_selector_all(".dimension", PLACES) == ["-320px"] * 5
+    tab.locator(".dimension input").first.press("End")
+    assert tab.eval_on_selector_all(".dimension", PLACES) == ["-640px", *["-320px"] * 4]
+
+
+@pytest.mark.parametrize(("scheme", "paper"), [("dark", (21, 24, 28)), ("light", (253, 253, 251))])
 def test_the_page_is_drawn_light_and_dark(
-    scheme: int, paper: tuple[int, int, int], page: Path, tmp_path: Path
+    scheme: str, paper: tuple[int, int, int], opened: Callable[..., Any]
 ) -> None:
-    picture = tmp_path / "page.png"
-    browse(
-        f"--blink-settings=preferredColorScheme={scheme}",
-        "--window-size=1000,1600",
-        f"--screenshot={picture}",
-        page.as_uri(),
-        folder=tmp_path / "browser",
-    )
-    with Image.open(picture) as drawn:
+    with Image.open(io.BytesIO(opened(color_scheme=scheme).screenshot())) as drawn:
         pixels = drawn.convert("RGB")
         assert pixels.getpixel((3, 3)) == paper
         assert len(pixels.getcolors(1 << 24) or []) > 50
+
+
+def test_printed_it_shows_every_frame_and_stays_on_the_paper(opened: Callable[..., Any]) -> None:
+    """In the dark, too, paper is white; nothing is wider than A4 within its margins."""
+    tab = opened(color_scheme="dark")
+    tab.emulate_media(media="print")
+    tab.set_viewport_size({"width": 718, "height": 1000})
+    assert not tab.locator(".dimension input").first.is_visible()
+    assert not tab.locator(".frame").first.is_visible()
+    strips = tab.locator(".whole")
+    assert strips.count() > 5
+    assert all(strip.is_visible() for strip in strips.all())
+    # Labels of charts too, of which a browser cuts off what is outside.
+    assert tab.evaluate(BEYOND) == []
+    with Image.open(io.BytesIO(tab.screenshot())) as drawn:
+        assert drawn.convert("RGB").getpixel((3, 3)) == (255, 255, 255)
+    printed = tab.pdf(format="A4", print_background=False)
+    assert printed.startswith(b"%PDF")
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) >= 2

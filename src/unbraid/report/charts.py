@@ -10,7 +10,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 Number = float | int
-WIDTH, LEFT, RIGHT, TOP, BOTTOM = 640, 58, 12, 12, 34
+WIDTH, LEFT, RIGHT, TOP, BOTTOM = 640, 58, 24, 12, 34
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ class Dots:
 
 def strips(rows: Sequence[Strip], across: str) -> Markup:
     """One band a row: dots are seeds, the bar is the mean with its 95 % interval, ◇ published."""
-    # Letters of these charts are 6 units wide, about.
-    left, band = max(120, 20 + 6.3 * max((len(row.title) for row in rows), default=0)), 30
+    # A letter of these charts is 6 to 6.8 units wide, by the font.
+    left, band = max(120, 20 + 6.8 * max((len(row.title) for row in rows), default=0)), 30
     width = round(left) + WIDTH - 250
     height = TOP + band * len(rows) + BOTTOM
     values = [value for row in rows for value, _ in row.dots]
