@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unbraid.data import canonical, load
+from unbraid.data.images import ImageTable
 from unbraid.engine import Config, configure
 from unbraid.errors import UserError
 from unbraid.methods import Method, find
@@ -74,7 +75,15 @@ def _study(path: Path, text: str, table: dict[str, Any]) -> Study:
     if counts["images"] != 0:
         _at_least(counts["images"], LEAST, "images", path)
     scoring = Scoring(metrics, by, **counts)
-    rows = [row for given in table.get("rows", []) for row in _rows(given, table, scoring, path)]
+    data = table.get("data", "dsprites")
+    try:
+        canonical(data)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    # One's own images may change under their name; a run is of these.
+    own = load(data) if ":" in data else None
+    given = table.get("rows", [])
+    rows = [row for one in given for row in _rows(one, table, scoring, path, own)]
     if not rows:
         raise UserError(
             f"{path}: it has no rows, so nothing would run; give [[rows]] with a method"
@@ -93,18 +102,19 @@ def _study(path: Path, text: str, table: dict[str, Any]) -> Study:
     )
 
 
-def _rows(given: dict[str, Any], table: dict[str, Any], scoring: Scoring, path: Path) -> list[Row]:
+def _rows(
+    given: dict[str, Any],
+    table: dict[str, Any],
+    scoring: Scoring,
+    path: Path,
+    own: ImageTable | None,
+) -> list[Row]:
     """The rows of one [[rows]]: a hyperparameter with a list of values makes one for each."""
     _only(given, IN_A_ROW, path, "row")
     if "method" not in given:
         raise UserError(f"{path}: a row without a method; give method = one of the methods' names")
     method = find(given["method"])
     named = {**table, **given}
-    data = named.get("data", "dsprites")
-    try:
-        canonical(data)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
     run = {k: named[k] for k in ("data", "steps", "batch", "precision") if k in named}
     published = _published(given["published"], path) if "published" in given else None
     values = {
@@ -126,9 +136,7 @@ def _rows(given: dict[str, Any], table: dict[str, Any], scoring: Scoring, path: 
     for combination in itertools.product(*values.values()):
         chosen = dict(zip(values, combination, strict=True))
         base = configure(method, named.get("preset"), chosen, run)
-        if ":" in data:
-            # One's own images may change under their name; a run is of these.
-            base = base.of(load(data))
+        base = base if own is None else base.of(own)
         configs = [dataclasses.replace(base, seed=s) for s in _seeds(named.get("seeds", 10), path)]
         jobs = tuple(Job(config, scoring) for config in configs)
         rows.append(Row(str(given.get("title", _title(base, chosen))), jobs, published))
