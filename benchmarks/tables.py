@@ -45,14 +45,39 @@ def summary(study: Study, kept: Path) -> str:
     for lines in zip(*[measure(view, Store(kept)) for view in seen], strict=True):
         cells = [lines[0].row.title, f"{len(lines[0].done)} of {len(lines[0].members)}"]
         for line in lines:
-            mean, std = line.last.mean, line.last.std
-            cells.append("—" if mean is None else f"**{mean:.1f}**")
-            cells[-1] += "" if std is None else f" ({std:.1f})"
+            cells.append(_mean_and_std(line.last.mean, line.last.std))
             cells.append(
                 " ".join("—" if m.score is None else f"{m.score:.1f}" for m in line.members)
             )
         rows.append(cells)
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def beside_published(kept: Path, first: Study, *others: Study) -> str:
+    """A row of the first study's: means and stds of the last checkpoints, the published beside.
+
+    Each other study adds its metric where it has the row.
+    """
+    studies = (first, *others)
+    measured = [{line.row.title: line for line in measure(study, Store(kept))} for study in studies]
+    heads = ["row", "seeds"]
+    for study in studies:
+        heads += [f"`{study.headline.job.protocol}`, {study.headline.unit}", "published"]
+    rows = [heads, ["---"] * len(heads)]
+    for title, line in measured[0].items():
+        cells = [title, str(len(line.done))]
+        for lines in measured:
+            found = lines.get(title)
+            cells.append(_mean_and_std(found.last.mean, found.last.std) if found else "")
+            published = found.row.published if found else None
+            mark = " †" if published and published.impossible else ""
+            cells.append(f"{published.mean:.1f} ({published.std:.1f}){mark}" if published else "")
+        rows.append(cells)
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _mean_and_std(mean: float | None, std: float | None) -> str:
+    return "—" if mean is None else f"**{mean:.1f}**" + ("" if std is None else f" ({std:.1f})")
 
 
 def draw(study: Study, kept: Path, stem: str) -> None:

@@ -1,9 +1,12 @@
 """Members by vmap: each is seed i alone but for rounding, whatever the method."""
 
+import gc
 import os
 import signal
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -120,6 +123,27 @@ def test_members_are_runs_that_go_on_wherever_each_was_stopped(
         assert apart(run, alone) < 1e-2
         assert [r["step"] for r in run.read_log()][-2:] == [100, 130]
         assert run.read_log()[-1]["kl"] == pytest.approx(alone.read_log()[-1]["kl"], rel=1e-2)
+
+
+def test_the_devices_memory_is_free_afterwards(
+    small: ImageTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, not when the collector comes by: the next population needs the room."""
+    alive: list[weakref.ref[Any]] = []
+
+    class Watched(Stack):
+        def __init__(self, states: list[State], pictures: Pictures) -> None:
+            super().__init__(states, pictures)
+            alive.extend([weakref.ref(self), weakref.ref(pictures)])
+
+    monkeypatch.setattr("unbraid.engine.together.Stack", Watched)
+    members = {member(tmp_path, s): config("cascade-vae", 4, s) for s in SEEDS}
+    gc.disable()
+    try:
+        train_together(members, small, device="cpu", checkpoint_seconds=60.0)
+        assert [one() for one in alive] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_ctrl_c_saves_every_member(

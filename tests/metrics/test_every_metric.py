@@ -194,7 +194,8 @@ def test_scores_are_called_what_is_told_of_them(name: str, protocol: str, grid: 
     """Whoever asks for one of several scores by name finds it."""
     job = suite.Job(name, protocol)
     rows = suite.rows(job, codes_of(grid), grid)
-    assert [row["metric"] for row in rows] == [job.part_title(p) for p in job.parts] or [job.title]
+    names = [job.part_title(part) for part in job.parts] or [job.title]
+    assert [row["metric"] for row in rows] == names
 
 
 def test_a_record_of_another_metric_is_named() -> None:

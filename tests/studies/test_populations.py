@@ -108,7 +108,7 @@ def test_on_cores_a_population_has_the_bits_of_its_runs(
 @pytest.fixture
 def stacked(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a GPU: all members move in one step."""
-    monkeypatch.setattr(worker, "_stacked", lambda device: True)
+    monkeypatch.setattr(worker, "in_one_step", lambda method, device: True)
 
 
 @pytest.mark.usefixtures("stacked")
@@ -119,7 +119,7 @@ def test_members_of_one_step_are_scored_as_they_go(
     jobs = read(one_row).jobs
     alone, together = Store(tmp_path / "alone"), Store(tmp_path / "together")
     with monkeypatch.context() as apart:
-        apart.setattr(worker, "_stacked", lambda device: False)
+        apart.setattr(worker, "in_one_step", lambda method, device: False)
         assert worker.work(members_in(alone, jobs), corner) == {}
         # One member of the population has come to its first mark before.
         halfway = dataclasses.replace(
@@ -169,6 +169,37 @@ def test_a_member_that_diverges_is_named_and_the_others_are_done(
     config = jobs[1].config
     saved = read_checkpoint(store.run(jobs[1]).checkpoint_file, config.of(corner).identity())
     assert saved.step == 6
+
+
+@pytest.mark.usefixtures("stacked")
+def test_a_member_that_cannot_begin_holds_no_other_up(
+    one_row: Path, corner: ImageTable, tmp_path: Path
+) -> None:
+    """Its checkpoint is damaged."""
+    store, jobs = Store(tmp_path), read(one_row).jobs
+    assert worker.work({store.run(jobs[0]): jobs[0]}, corner) == {}
+    run = store.run(jobs[0])
+    for file in run.path.glob("*.safetensors"):
+        file.write_bytes(b"")
+    lost = worker.work(members_in(store, jobs), corner)
+    assert list(lost) == [run]
+    assert "not a whole safetensors file" in lost[run]
+    for job in jobs[1:]:
+        assert worker.read_result(store.run(job))["step"] == 12
+
+
+@pytest.mark.usefixtures("stacked")
+def test_the_time_of_a_population_is_shared(
+    one_row: Path, corner: ImageTable, tmp_path: Path
+) -> None:
+    store, jobs = Store(tmp_path), read(one_row).jobs
+    assert worker.work(members_in(store, jobs), corner) == {}
+    for job in jobs:
+        sittings = json.loads(store.run(job).provenance_file.read_text())
+        assert [sitting["members"] for sitting in sittings] == [3, 3]
+        whole = sum(sitting["seconds"] for sitting in sittings)
+        told = worker.read_result(store.run(job))["training_seconds"]
+        assert told == pytest.approx(whole / 3, abs=0.06)
 
 
 def test_one_that_diverges_on_a_core_holds_no_other_up(
@@ -222,8 +253,9 @@ def test_each_worker_has_a_gpu_of_its_own(
         return [{"key": job.key, "status": "done"} for job in jobs]
 
     monkeypatch.setattr(executors, "supervise", watched)
-    monkeypatch.setattr(executors, "usable_device", torch.device)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7,9")
+    assert executors.Local(1, "cuda").place == "1 worker on 1 of its GPUs"
     local = executors.Local(device="cuda")
     assert (local.workers, local.place) == (2, "2 workers on 2 of its GPUs")
     study, store = read(study_file), Store(tmp_path)

@@ -132,15 +132,25 @@ ALL = f"for out in outs: {WRITE}"
 def test_what_failed_of_a_population_is_tried_again_in_halves(
     five: list[Job], tmp_path: Path
 ) -> None:
-    """As if three members were too many for the memory: five, then three and two, and so on."""
+    """As if three members were too many for the memory: five, three and two, then each alone."""
     body = f"if len(outs) > 2: os.kill(os.getpid(), 9)\n{ALL}"
     results = supervise(five, tmp_path, retries=2, command=script(body))
     assert [result["status"] for result in results] == ["done"] * 5
     assert [result["attempts"] for result in results] == [3, 3, 3, 2, 2]
-    assert (tmp_path / "tries").read_text() == "53212"
+    assert (tmp_path / "tries").read_text() == "531112"
+    (tmp_path / "tries").unlink()
     results = supervise(five, tmp_path, retries=1, command=script(body))
-    assert [result["status"] for result in results] == ["failed"] * 3 + ["done"] * 2
-    assert [result["key"] for result in results][:3] == [job.key for job in five[:3]]
+    assert [result["attempts"] for result in results] == [2] * 5
+    assert (tmp_path / "tries").read_text() == "511111"
+    results = supervise(five, tmp_path, retries=0, command=script(body))
+    assert [result["status"] for result in results] == ["failed"] * 5
+    assert [result["key"] for result in results] == [job.key for job in five]
+
+
+def test_no_member_fails_for_another_that_crashes(five: list[Job], tmp_path: Path) -> None:
+    body = f"if 2 in seeds: os.kill(os.getpid(), 11)\n{ALL}"
+    results = supervise(five, tmp_path, retries=1, command=script(body))
+    assert [result["status"] for result in results] == ["done"] * 2 + ["failed"] + ["done"] * 2
 
 
 def test_a_member_that_fails_is_told_with_its_own_reason(five: list[Job], tmp_path: Path) -> None:

@@ -72,7 +72,10 @@ def configure(
 
 
 def usable_device(name: str) -> torch.device:
-    """A device by its name; UserError if torch does not know it or the machine lacks it."""
+    """A device by its name; UserError if torch does not know it or the machine lacks it.
+
+    On a GPU fp32 is fp32: convolutions are not rounded to TF32, torch's default there.
+    """
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -81,4 +84,6 @@ def usable_device(name: str) -> torch.device:
         raise UserError(
             f"device {name!r}: not usable here ({reason}); give --device cpu"
         ) from error
+    if device.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = False
     return device

@@ -51,7 +51,7 @@ def train_population(
     unfinished = {run: c for run, c in members.items() if not _finished(run, c)}
     how = {"device": device, "checkpoint_seconds": checkpoint_seconds}
     on_gpu = usable_device(device).type == "cuda"
-    if on_gpu and not config.method.alone:
+    if together.in_one_step(config.method, device):
         failed = together.train_together(unfinished, table, **how)
     else:
         failed = workers.train_each(unfinished, table, 1 if on_gpu else at_once, **how)

@@ -89,10 +89,10 @@ class Stack:
         self._exchanges = exchanges
         self._inputs = {name: drawn[0].clone() for name, drawn in self._draw(0, 1).items()}
         self._ahead: dict[tuple[int, int], dict[str, Tensor]] = {}
-        self._launch: Callable[[int], None] = self._take
+        self._captured: _Captured | None = None
         if device.type == "cuda":
             self._exchanges = EXCHANGES
-            self._launch = _Captured(self._take, self._method)
+            self._captured = _Captured(self._method)
 
     def run(self, end: int) -> list[bool]:
         """Take the steps up to `end`, then say of each member whether its losses were finite.
@@ -123,6 +123,13 @@ class Stack:
         for total in self._sums.values():
             total.zero_()
         return self._finite_m.tolist()
+
+    def _launch(self, step: int) -> None:
+        # Nothing here refers to itself: the device's memory is free as soon as nobody holds this.
+        if self._captured is None:
+            self._take(step)
+        else:
+            self._captured(self._take, step)
 
     def unstack(self) -> None:
         """Bring the weights and the optimisers of every member's state up to date."""
@@ -273,23 +280,23 @@ class _Captured:
     every step is a phase of its own, all are.
     """
 
-    def __init__(self, take: Callable[[int], None], method: Method) -> None:
-        self._take, self._method = take, method
+    def __init__(self, method: Method) -> None:
+        self._method = method
         self._phase: Hashable = None
         self._graph: torch.cuda.CUDAGraph | None = None
 
-    def __call__(self, step: int) -> None:
+    def __call__(self, take: Callable[[int], None], step: int) -> None:
         phase = self._method.phase(step)
         if phase != self._phase:
             self._phase, self._graph = phase, None
             side = torch.cuda.Stream()
             side.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(side):
-                self._take(step)
+                take(step)
             torch.cuda.current_stream().wait_stream(side)
             return
         if self._graph is None:
             self._graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self._graph):
-                self._take(step)
+                take(step)
         self._graph.replay()

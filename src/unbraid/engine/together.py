@@ -14,24 +14,42 @@ from unbraid.engine.run import Config, Run
 from unbraid.engine.stacked import Pictures, Stack
 from unbraid.engine.state import DivergedError, diverged
 from unbraid.engine.trainer import LOG_EVERY, Sitting, sitting, stoppable
+from unbraid.errors import UserError
+from unbraid.methods import Method
+
+
+def in_one_step(method: Method, device: str) -> bool:
+    """Whether members of this method are trained all in one step there."""
+    return torch.device(device).type == "cuda" and not method.alone
 
 
 def train_together(
-    members: Mapping[Run, Config], table: ImageTable, *, device: str, checkpoint_seconds: float
+    members: Mapping[Run, Config],
+    table: ImageTable,
+    *,
+    device: str,
+    checkpoint_seconds: float,
+    pictures: Pictures | None = None,
 ) -> dict[str, str]:
     """Train these members on one device, all in one step; why those failed that did, by name.
 
     Members at different steps, as a kill may leave them, go on from the hindmost until all are
-    level. KeyboardInterrupt after Ctrl-C or SIGTERM, with every member saved.
+    level. `pictures` are the table's, if they are on the device already. KeyboardInterrupt after
+    Ctrl-C or SIGTERM, with every member saved.
     """
     failed: dict[str, str] = {}
     with stoppable() as stop, contextlib.ExitStack() as opened:
-        going = [
-            opened.enter_context(sitting(run, config, table.shape, device, resume=True))
-            for run, config in members.items()
-        ]
-        pictures = Pictures(table, torch.device(device))
+        going: list[Sitting] = []
+        for run, config in members.items():
+            how = {"resume": True, "members": len(members)}
+            try:
+                going.append(opened.enter_context(sitting(run, config, table.shape, device, **how)))
+            except UserError as error:
+                failed[run.path.name] = str(error)
+        if going and pictures is None:
+            pictures = Pictures(table, torch.device(device))
         while going:
+            assert pictures is not None
             steps = sorted({it.state.step for it in going})
             group = [it for it in going if it.state.step == steps[0]]
             level = steps[1] if len(steps) > 1 else group[0].state.config.budget.steps

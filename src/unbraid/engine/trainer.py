@@ -90,8 +90,12 @@ def sitting(
     *,
     resume: bool,
     bar: Callable[..., Any] = tqdm,
+    members: int = 1,
 ) -> Iterator[Sitting]:
-    """Begin a run or continue it where its checkpoint stands; nobody else can meanwhile."""
+    """Begin a run or continue it where its checkpoint stands; nobody else can meanwhile.
+
+    It is one of so many `members` that share the device's time.
+    """
     where = usable_device(device)
     with alone_in(run.path):
         continued = admit(run, config, resume=resume)
@@ -101,7 +105,7 @@ def sitting(
         for file in run.written_by_training:
             sweep(file)
         run.write_config(config)
-        with _recorded(run, state):
+        with _recorded(run, state, members):
             log = Log(run, state.step, config.budget.steps, bar)
             try:
                 yield Sitting(run, state, log)
@@ -218,7 +222,7 @@ def stoppable() -> Iterator[Stop]:
 
 
 @contextlib.contextmanager
-def _recorded(run: Run, state: State) -> Iterator[None]:
+def _recorded(run: Run, state: State, members: int) -> Iterator[None]:
     """Add this sitting to provenance.json: what ran, where, when, from which step to which."""
     sitting = {
         "from_step": state.step,
@@ -229,6 +233,7 @@ def _recorded(run: Run, state: State) -> Iterator[None]:
         "machine": f"{platform.system()} {platform.machine()}",
         "device": str(state.device),
         "threads": torch.get_num_threads(),
+        **({"members": members} if members > 1 else {}),
     }
     began = time.monotonic()
     try:

@@ -22,8 +22,8 @@ from unbraid.metrics import classification, suite
 Outcome = dict[str, Any]
 # With fewer images a factor's values hardly come up twice.
 LEAST = 100
-# Rows of another checkpoint, precision or draw are not this evaluation's.
-SAME = ("configuration", "step", "images", "precision", "votes_seed", "repeats")
+# Rows of another checkpoint, precision, device or draw are not this evaluation's.
+SAME = ("configuration", "step", "images", "precision", "device", "votes_seed", "repeats")
 
 
 def evaluate(
@@ -99,6 +99,7 @@ def _blank(
         "configuration": trained.config.identity(),
         "images": images,
         "precision": precision,
+        "device": next(trained.parts.parameters()).device.type,
         "votes_seed": seed,
         "repeats": repeats,
         "scores": [],
@@ -131,7 +132,8 @@ def _confusion(label: str) -> str:
 def _take_over(outcome: Outcome, file: Path, label: str | None) -> None:
     """Rows that stand in the file already, if they are of the same codes and draws."""
     try:
-        before = json.loads(file.read_text())
+        # Files from before there was a choice were made on a processor.
+        before = {"device": "cpu", **json.loads(file.read_text())}
         same = all(before[key] == outcome[key] for key in SAME)
         kept = [row for row in before["scores"] if suite.known(row)]
     except (OSError, ValueError, KeyError, TypeError):

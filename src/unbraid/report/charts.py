@@ -85,10 +85,9 @@ def strips(rows: Sequence[Strip], across: str) -> Markup:
         row.published[0] + s * row.published[1] for row in rows if row.published for s in (-1, 1)
     ]
     low, high = (min(values), max(values)) if values else (0.0, 100.0)
-    step = 10.0 ** math.floor(math.log10(max(high - low, 1e-6))) / 2
-    x = Scale(
-        math.floor(low / step) * step, math.ceil(high / step) * step + 1e-9, left, width - RIGHT
-    )
+    step = 10.0 ** math.floor(math.log10(high - low)) / 2 if high - low > 1e-6 else 5.0
+    first, last = math.floor(low / step), math.ceil(high / step)
+    x = Scale(first * step, max(last, first + 1) * step + 1e-9, left, width - RIGHT)
     parts = _axis_below(x, height - BOTTOM, across, TOP, width)
     for number, row in enumerate(rows):
         y = TOP + band * (number + 0.5)

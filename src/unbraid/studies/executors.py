@@ -60,7 +60,8 @@ class Local:
         if self.workers < 1:
             raise UserError(f"workers={self.workers}: runs need a worker; give --workers 1 or more")
         many = "s" if self.workers > 1 else ""
-        where = "on this machine" if device == "cpu" else f"on {len(gpus)} of its GPUs"
+        used = min(self.workers, len(gpus))
+        where = f"on {used} of its GPUs" if gpus else "on this machine"
         self.place = f"{self.workers} worker{many} {where}"
         # What each worker that is started takes, and gives back.
         self._places: queue.SimpleQueue[dict[str, str]] = queue.SimpleQueue()
@@ -104,8 +105,10 @@ def _gpus() -> list[str]:
     """What each GPU that this process may use is called."""
     import torch
 
-    usable_device("cuda")
+    # Asked without making anything on it: each GPU is left to its worker.
+    number = torch.cuda.device_count()
+    if not number:
+        usable_device("cuda")
     told = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    return [one.strip() for one in told.split(",") if one.strip()] or [
-        str(number) for number in range(torch.cuda.device_count())
-    ]
+    named = [one.strip() for one in told.split(",") if one.strip()]
+    return (named or [str(one) for one in range(number)])[:number]

@@ -56,7 +56,9 @@ class OnRay:
                 " --head, or give its address"
             ) from error
         kind, name = ("CPU", "cores") if device == "cpu" else ("GPU", "GPUs")
-        self.place = f"a Ray cluster of {ray.cluster_resources().get(kind, 0):.0f} {name} now"
+        number = ray.cluster_resources().get(kind, 0)
+        self.place = f"a Ray cluster of {number:.0f} {name} now"
+        self.place += "" if number else "; they wait until a node brings one"
         self._populations: dict[Any, list[Job]] = {}
 
     def start(self, jobs: list[Job], study: Study, store: Store) -> None:

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,9 @@ def supervise(
 
     One that fails has a failed result with the reasons. A worker whose output stands still for
     `patience` minutes is ended. Each retry goes on from the last checkpoint, with what failed of a
-    population in two halves, so that what was too large for the memory may fit. StoppedError, after
-    the worker's own checkpoint, once `stop` is set.
+    population in two halves, so that what was too large for the memory may fit, and the last one
+    with each alone, so that none fails for another. StoppedError, after the worker's own
+    checkpoint, once `stop` is set.
     """
     stop = stop or threading.Event()
     results: dict[str, dict[str, Any]] = {}
@@ -54,17 +56,16 @@ def supervise(
         population = waiting.pop(0)
         outs = [folder / job.name for job in population]
         given = {"jobs": [job.as_table() for job in population], "device": device}
-        why: Callable[[Path], str | None]
         try:
             for out in outs:
                 out.mkdir(parents=True, exist_ok=True)
                 (out / RESULT).unlink(missing_ok=True)
-            why = _attempt(
+            ended = _attempt(
                 given, outs[0] / OUTPUT, folder, patience, stop, command, environment or {}
             )
         except OSError as error:
             # No room for its output, no process to be had: a failure of these, not the study's.
-            why = _always(f"{type(error).__name__}: {error}")
+            ended = f"{type(error).__name__}: {error}"
         again = []
         for job, out in zip(population, outs, strict=True):
             try:
@@ -72,16 +73,14 @@ def supervise(
                 before = reasons[job.key]
                 results[job.key] = {**result, "attempts": len(before) + 1, "reasons": before}
             except (OSError, ValueError) as error:
-                reasons[job.key].append(why(out) or f"{type(error).__name__}: {error}")
+                why = ended if isinstance(ended, str) else ended.reason(job.name)
+                reasons[job.key].append(why or f"{type(error).__name__}: {error}")
                 if len(reasons[job.key]) <= retries:
                     again.append(job)
-        half = (len(again) + 1) // 2
-        waiting[:0] = [part for part in (again[:half], again[half:]) if part]
+        last = again and len(reasons[again[0].key]) == retries
+        size = 1 if last else max(1, (len(again) + 1) // 2)
+        waiting[:0] = [again[start : start + size] for start in range(0, len(again), size)]
     return [results.get(job.key) or failed(job, reasons[job.key]) for job in jobs]
-
-
-def _always(reason: str) -> Callable[[Path], str | None]:
-    return lambda out: reason
 
 
 def failed(job: Job, reasons: list[str]) -> dict[str, Any]:
@@ -103,8 +102,8 @@ def _attempt(
     stop: threading.Event,
     command: Sequence[str],
     environment: Mapping[str, str],
-) -> Callable[[Path], str | None]:
-    """One worker from start to end; what tells of each run's directory why it failed, if it did."""
+) -> _Ended | str:
+    """One worker from start to end: how it ended, or why it was ended."""
     with output.open("wb") as file:
         process = subprocess.Popen(
             [*command, str(folder)],
@@ -127,9 +126,8 @@ def _attempt(
     if stop.is_set():
         raise StoppedError
     if hung:
-        return _always(f"hung: no step for {patience:g} minutes")
-    text = output.read_text(errors="replace")
-    return lambda out: _reason(process.returncode, text, out.name)
+        return f"hung: no step for {patience:g} minutes"
+    return _Ended(process.returncode, output.read_text(errors="replace"))
 
 
 def _watch(
@@ -159,18 +157,26 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.stdin.close()
 
 
-def _reason(code: int, text: str, name: str) -> str | None:
-    """Why the worker failed, as its exit code and output say of the run of this name."""
-    if code == 0:
-        return None
-    if code < 0:
-        signalled = signal.Signals(-code).name
-        memory = ", as when memory runs out" if signalled == "SIGKILL" else ""
-        return f"died: ended by {signalled}{memory}"
-    lines = text.replace("\r", "\n").strip().splitlines()
-    own = f"unbraid: {name}: "
-    told = next((line for line in lines if line.startswith(own)), lines[-1] if lines else "")
-    return f"exit code {code}: {told.removeprefix(own).removeprefix('unbraid: ') or 'no output'}"
+@dataclass(frozen=True)
+class _Ended:
+    """A worker that has ended: its exit code and its output."""
+
+    code: int
+    text: str
+
+    def reason(self, name: str) -> str | None:
+        """Why the run of this name failed; None if the worker knows of no failure."""
+        if self.code == 0:
+            return None
+        if self.code < 0:
+            signalled = signal.Signals(-self.code).name
+            memory = ", as when memory runs out" if signalled == "SIGKILL" else ""
+            return f"died: ended by {signalled}{memory}"
+        lines = self.text.replace("\r", "\n").strip().splitlines()
+        own = f"unbraid: {name}: "
+        told = next((line for line in lines if line.startswith(own)), lines[-1] if lines else "")
+        told = told.removeprefix(own).removeprefix("unbraid: ")
+        return f"exit code {self.code}: {told or 'no output'}"
 
 
 def _environment() -> dict[str, str]:

@@ -90,7 +90,8 @@ class Line:
     def winner(self) -> Member | None:
         """The member with the best score, the lower seed of two."""
         best = self.last.best
-        return next((m for m in self.members if m.score is not None and m.score == best), None)
+        best_of_all = [m for m in self.done if m.score == best]
+        return min(best_of_all, key=lambda m: m.seed, default=None)
 
     def chosen(self, criterion: str) -> Member | None:
         """The member that a label-free criterion puts first; None if no member has it."""

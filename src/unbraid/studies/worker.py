@@ -28,8 +28,10 @@ from unbraid.codes import Codes
 from unbraid.data import cache, load
 from unbraid.data.images import ImageTable
 from unbraid.engine import Config, Run, train
+from unbraid.engine.configure import usable_device
 from unbraid.engine.encode import encode, load_trained
-from unbraid.engine.together import train_together
+from unbraid.engine.stacked import Pictures
+from unbraid.engine.together import in_one_step, train_together
 from unbraid.engine.trainer import CHECKPOINT_SECONDS
 from unbraid.errors import UserError
 from unbraid.files import written_atomically
@@ -54,6 +56,9 @@ def work(members: Mapping[Run, Job], table: ImageTable, *, device: str = "cpu") 
     steps, scoring = one.config.budget.steps, one.scoring
     index = drawn(table, scoring.sample)
     scored = {run: _read_checkpoints(run) for run in members}
+    pictures: Pictures | None = None
+    if len(members) > 1 and in_one_step(one.config.method, device):
+        pictures = Pictures(table, usable_device(device))
     for step in marks(steps, scoring.checkpoints):
         # Scored to the end once, it is trained on if its last checkpoint has been lost since.
         behind = {
@@ -61,8 +66,10 @@ def work(members: Mapping[Run, Job], table: ImageTable, *, device: str = "cpu") 
             for run, job in members.items()
             if run not in lost and (step == steps or str(step) not in scored[run])
         }
-        lost |= _train(behind, table, device)
-        for run in behind.keys() - lost.keys():
+        lost |= _train(behind, table, device, pictures)
+        for run in behind:
+            if run in lost:
+                continue
             with _noted(run, lost):
                 _look(run, members[run], step, scored[run], table, index, device)
     for run, job in members.items():
@@ -75,11 +82,13 @@ def work(members: Mapping[Run, Job], table: ImageTable, *, device: str = "cpu") 
     return lost
 
 
-def _train(members: Mapping[Run, Config], table: ImageTable, device: str) -> dict[Run, str]:
-    """Train each to the end of its budget; why those failed that did."""
+def _train(
+    members: Mapping[Run, Config], table: ImageTable, device: str, pictures: Pictures | None
+) -> dict[Run, str]:
+    """Train each to the end of its budget, together on `pictures`; why those failed that did."""
     lost: dict[Run, str] = {}
-    if len(members) > 1 and _stacked(device):
-        how = {"device": device, "checkpoint_seconds": CHECKPOINT_SECONDS}
+    if pictures is not None:
+        how = {"device": device, "checkpoint_seconds": CHECKPOINT_SECONDS, "pictures": pictures}
         failed = train_together(members, table, **how)
         return {run: failed[run.path.name] for run in members if run.path.name in failed}
     for run, config in members.items():
@@ -90,10 +99,6 @@ def _train(members: Mapping[Run, Config], table: ImageTable, device: str) -> dic
 
 def _until(step: int, config: Config) -> Config:
     return dataclasses.replace(config, budget=dataclasses.replace(config.budget, steps=step))
-
-
-def _stacked(device: str) -> bool:
-    return torch.device(device).type == "cuda"
 
 
 @contextlib.contextmanager
@@ -203,7 +208,7 @@ def _result(
         "checkpoints": scored,
         "sample": job.scoring.sample,
         "elbo": log[-1]["elbo"],
-        "training_seconds": round(sum(s["seconds"] for s in sittings), 1),
+        "training_seconds": round(sum(s["seconds"] / s.get("members", 1) for s in sittings), 1),
         "started": sittings[0]["started"],
         **{key: sittings[-1][key] for key in ("unbraid", "torch", "python", "machine", "device")},
     }
