@@ -10,6 +10,7 @@ from unbraid import cli
 from unbraid.data import load
 from unbraid.engine import checkpoint, train
 from unbraid.engine.encode import encode, load_trained
+from unbraid.methods import METHODS
 from unbraid.studies.formats import table
 from unbraid.studies.read import read
 from unbraid.studies.store import Store
@@ -87,6 +88,33 @@ def test_kept_weights_encode_as_the_runs_and_are_not_trained_on(
     told = capsys.readouterr().err.strip().splitlines()[-1]
     assert "step 6: only the weights of this run were kept" in told
     assert kept.run(job).checkpoint_file.read_bytes() == before
+
+
+def test_weights_are_kept_without_what_only_training_needs(cache: Path, tmp_path: Path) -> None:
+    """FactorVAE's discriminator, ten times larger than the rest; the codes are the run's."""
+    path, runs, kept = tmp_path / "factor.toml", Store(tmp_path / "out"), Store(tmp_path / "kept")
+    text = FILE.replace("SEEDS", "1").partition("[[rows]]")[0]
+    path.write_text(text + '[[rows]]\nmethod = "factor-vae"\n')
+    (job,) = read(path).jobs
+    images = load("dsprites-corner")
+    assert not work({runs.run(job): job}, images)
+    runs.append(read_result(runs.run(job)))
+    assert (
+        cli.main(["study", "keep", str(path), "--out", str(runs.path), "--to", str(kept.path)]) == 0
+    )
+    assert kept.run(job).checkpoint_file.stat().st_size < 2_000_000
+    whole, small = (encode(load_trained(s.run(job), images), images) for s in (runs, kept))
+    np.testing.assert_allclose(small.mean, whole.mean, atol=2e-3)
+    assert cli.main(["report", str(path), "--out", str(kept.path)]) == 0
+
+
+def test_every_critic_is_a_part() -> None:
+    """And no method's first group, whose parts encode and draw, has one."""
+    for name, method in METHODS.items():
+        made = method()
+        assert set(made.critics) <= made.build((1, 64, 64)).keys(), name
+        assert not set(made.critics) & set(next(iter(made.groups().values())).parts), name
+    assert METHODS["factor-vae"].critics
 
 
 def test_keeping_again_adds_seeds_and_removes_nothing(study_file: Path, tmp_path: Path) -> None:

@@ -39,8 +39,14 @@ def load_trained(
     config = run.read_config().of(table)
     saved = checkpoint.read(file or run.checkpoint_file, config.identity())
     parts = fresh_parts(config, table.shape)
-    parts.load_state_dict(parts_in(saved))
+    # Kept weights may lack what only training needs; it stays as it was drawn, and unused.
+    unused = {n: w for n, w in parts.state_dict().items() if _part(n) in config.method.critics}
+    parts.load_state_dict({**unused, **parts_in(saved)})
     return Trained(config, parts.to(device).eval(), saved.step)
+
+
+def _part(name: str) -> str:
+    return name.partition(".")[0]
 
 
 @torch.no_grad()

@@ -100,6 +100,8 @@ class Method:
     smallest_batch: ClassVar[int] = 1
     # Whether a member must be trained by itself: its steps need more of the dataset than a batch.
     alone: ClassVar[bool] = False
+    # Parts that only training needs: neither a code nor a picture hangs on them.
+    critics: ClassVar[tuple[str, ...]] = ()
 
     continuous: int = hyperparameter(10, "number m of continuous dimensions", "dimensions", "10")
     learning_rate: float = hyperparameter(1e-4, "Adam's rate", "per step", "1e-4")

@@ -41,6 +41,7 @@ class FactorVAE(Method):
     }
     batches: ClassVar[int] = 2
     smallest_batch: ClassVar[int] = 2
+    critics: ClassVar[tuple[str, ...]] = ("discriminator",)
 
     gamma: float = hyperparameter(35.0, "γ, weight of TC(z)", "1", "35 (10 to 40 alike)")
     discriminator_rate: float = hyperparameter(

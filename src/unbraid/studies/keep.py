@@ -25,7 +25,8 @@ def keep(study: Study, store: Store, to: Store, *, weights: bool = True) -> list
 
     Of each run: its line of results, configuration, log and the codes of the sample, some 100 kB.
     Of each row's best and median member the weights, floats in half precision, in place of a
-    checkpoint, unless `weights` is false: enough to encode and to draw, not to train on. Nothing
+    checkpoint, unless `weights` is false: enough to encode and to draw, not to train on, and
+    without what only training needs, such as FactorVAE's discriminator. Nothing
     that stands there is removed, and a run that was begun there is left alone, for a study to
     finish. UserError if a study runs there, or nothing is run.
     """
@@ -80,7 +81,12 @@ def _copy(run: Run, to: Run) -> None:
 def _keep_weights(run: Run, to: Run) -> None:
     identity = run.read_config().identity()
     saved = checkpoint.read(run.checkpoint_file, identity)
-    small = {n: _narrow(t) for n, t in saved.tensors.items() if n.startswith("parts.")}
+    critics = run.read_config().method.critics
+    small = {
+        name: _narrow(tensor)
+        for name, tensor in saved.tensors.items()
+        if name.startswith("parts.") and name.split(".")[1] not in critics
+    }
     checkpoint.save(to.checkpoint_file, Checkpoint(saved.step, small), identity)
     # Kept twice, the first stands as the previous one, and is the same.
     checkpoint.previous(to.checkpoint_file).unlink(missing_ok=True)
