@@ -2,7 +2,8 @@
 
 Run as `python -m benchmarks.tables studies/ablation.toml` after `unbraid study run` on the same
 file; `--runs DIR` is the `--out` that it had. What results/studies has of other studies and seeds
-stays. `--begin` is the other way round: it gives the runs' directory the results that are kept, so
+stays, but for weights that another member has taken the place of: studies that share runs are given
+together. `--begin` is the other way round: it gives the runs' directory the results that are kept, so
 that `unbraid study run` makes only what is missing.
 """
 
@@ -10,11 +11,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 from unbraid.report import charts, figures
 from unbraid.studies.formats import table
-from unbraid.studies.keep import keep
+from unbraid.studies.keep import keep, shown_of
 from unbraid.studies.read import read
 from unbraid.studies.store import Store
 from unbraid.studies.study import Headline, Study
@@ -80,6 +82,16 @@ def _mean_and_std(mean: float | None, std: float | None) -> str:
     return "—" if mean is None else f"**{mean:.1f}**" + ("" if std is None else f" ({std:.1f})")
 
 
+def drop_weights(studies: Sequence[Study], kept: Path) -> None:
+    """Of these studies' runs only each row's best and median member keep their weights."""
+    store = Store(kept)
+    lines = [line for study in studies for line in measure(study, store)]
+    shown = {job.key for line in lines for job in shown_of(line)}
+    for job in (job for study in studies for job in study.jobs):
+        if job.key not in shown:
+            store.run(job).checkpoint_file.unlink(missing_ok=True)
+
+
 def draw(study: Study, kept: Path, stem: str) -> None:
     """A strip of every seed, for each view, beside the results."""
     for view in views(study):
@@ -98,8 +110,8 @@ def main() -> None:
     parser.add_argument("--weights", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--begin", action="store_true")
     flags = parser.parse_args()
-    for file in flags.files:
-        study = read(file)
+    studies = [read(file) for file in flags.files]
+    for file, study in zip(flags.files, studies, strict=True):
         if flags.begin:
             keep(study, Store(RESULTS), Store(flags.runs), weights=False)
             continue
@@ -107,6 +119,8 @@ def main() -> None:
         (RESULTS / f"{file.stem}.md").write_text(page(study, RESULTS))
         draw(study, RESULTS, file.stem)
         print(page(study, RESULTS))
+    if not flags.begin:
+        drop_weights(studies, RESULTS)
 
 
 if __name__ == "__main__":

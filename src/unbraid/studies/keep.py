@@ -47,7 +47,7 @@ def keep(study: Study, store: Store, to: Store, *, weights: bool = True) -> list
                 to.append(known[job.key])
             _copy(store.run(job), to.run(job))
         if weights:
-            shown = {job.key for line in measure(study, to) for job in _shown(line)}
+            shown = {job.key for line in measure(study, to) for job in shown_of(line)}
             for job in free:
                 if job.key in shown and store.run(job).checkpoint_file.exists():
                     _keep_weights(store.run(job), to.run(job))
@@ -66,8 +66,8 @@ def _begun(run: Run) -> bool:
     return found is None or not holds_weights_alone(found)
 
 
-def _shown(line: Line) -> list[Job]:
-    """The row's best member and its median one."""
+def shown_of(line: Line) -> list[Job]:
+    """The row's best member and its median one, whose weights are kept."""
     return [member.job for member in (line.winner, line.median) if member is not None]
 
 
