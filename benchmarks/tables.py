@@ -3,8 +3,8 @@
 Run as `python -m benchmarks.tables studies/ablation.toml` after `unbraid study run` on the same
 file; `--runs DIR` is the `--out` that it had. What results/studies has of other studies and seeds
 stays, but for weights that another member has taken the place of: studies that share runs are given
-together. `--begin` is the other way round: it gives the runs' directory the results that are kept, so
-that `unbraid study run` makes only what is missing.
+together. `--begin` is the other way round: it gives the runs' directory the results that are kept,
+so that `unbraid study run` makes only what is missing.
 """
 
 from __future__ import annotations

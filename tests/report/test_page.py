@@ -108,6 +108,13 @@ def test_a_long_name_has_room() -> None:
     assert widths[1] - widths[0] == pytest.approx(ends[1] - ends[0], abs=1)
 
 
+def test_an_interval_that_goes_on_beyond_the_axis_has_an_arrow() -> None:
+    dots: list[tuple[float, str]] = [(50.0, ""), (60.0, "")]
+    ends = [(55.0, 52.0, 58.0), (55.0, -8.0, 58.0), (55.0, -8.0, 118.0)]
+    drawn = [charts.strips([charts.Strip("row", dots, interval)], "") for interval in ends]
+    assert [one.count('class="beyond"') for one in drawn] == [0, 1, 2]
+
+
 def test_the_last_step_has_room() -> None:
     """300,000 is seven letters, in the middle of which the axis ends."""
     drawn = charts.curves([charts.Series([(0, 1.0), (300_000, 2.0)], "seed 0", "thick")], "nats")

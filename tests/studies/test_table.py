@@ -1,6 +1,7 @@
 """The table: statistics by hand, nothing dropped, the same in every format."""
 
 import csv
+import dataclasses
 import io
 import json
 from pathlib import Path
@@ -157,6 +158,11 @@ def test_of_many_codes_every_few_are_kept_to_compare(tmp_path: Path) -> None:
     assert (kept.category == category[::3]).all()
     assert kept.mean.dtype == np.float32
     assert read_sample(Run(tmp_path / "none")) is None
+    for cut in (0, 10, -30):
+        (tmp_path / "cut").mkdir(exist_ok=True)
+        whole = (run.path / "sample.npz").read_bytes()
+        (tmp_path / "cut" / "sample.npz").write_bytes(whole[:cut])
+        assert read_sample(Run(tmp_path / "cut")) is None
 
 
 def test_a_member_chosen_by_udr_comes_from_the_runs_own_codes(
@@ -214,6 +220,35 @@ def test_markdown_and_latex_are_well_formed(study_file: Path, store: Store) -> N
     assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == 4
     assert r"m=10 $^\dagger$ & 4 of 6, 1 failed & 61.00 & 8.41" in latex
     assert not set("†—β") & set("".join(s for s in latex.splitlines() if s[:1] != "%"))
+
+
+def test_nothing_is_chosen_where_there_is_no_choice(study_file: Path, store: Store) -> None:
+    """The ELBO chooses among four of them; of two, UDR and agreement are one number."""
+    study = read(study_file)
+    line = measure(study, store)[0]
+    chosen = line.chosen("elbo")
+    assert chosen is not None
+    assert chosen.seed == 0
+    two = [
+        dataclasses.replace(m, criteria={"elbo": m.criteria["elbo"], "udr": 0.5, "agreement": 0.5})
+        for m in line.members[:2]
+    ]
+    assert dataclasses.replace(line, members=tuple(two)).chosen("udr") is None
+    assert dataclasses.replace(line, members=tuple(two)).chosen("agreement") is None
+    assert dataclasses.replace(line, members=tuple(two)).chosen("elbo") is two[0]
+    assert dataclasses.replace(line, members=tuple(two[:1])).chosen("elbo") is None
+
+
+def test_a_title_breaks_no_table(study_file: Path, store: Store) -> None:
+    text = study_file.read_text()
+    text = text.replace('title = "A trial"', 'title = "A\\ntrial\\n\\\\input{x}"')
+    study_file.write_text(text.replace("[[rows]]", '[[rows]]\ntitle = "a | b"', 1))
+    study = read(study_file)
+    assert study.title == r"A trial \input{x}"
+    for line in table(study, store, "md").splitlines():
+        if line.startswith("| a"):
+            assert line.startswith(r"| a \| b")
+    assert [s for s in table(study, store, "latex").splitlines() if s.startswith(r"\input")] == []
 
 
 def test_latex_sets_a_title_as_it_is_written(study_file: Path, store: Store) -> None:

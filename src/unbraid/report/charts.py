@@ -102,6 +102,12 @@ def strips(rows: Sequence[Strip], across: str) -> Markup:
         if row.interval:
             mean, lower, upper = row.interval
             cut = [min(max(v, x.low), x.high) for v in (lower, upper)]
+            # An arrow where the interval goes on beyond the axis.
+            beyond = [
+                Markup('<path class="beyond" d="M{} {}l{} -4v8z"/>').format(x(end), y, inwards)
+                for end, whole, inwards in zip(cut, (lower, upper), (6, -6), strict=True)
+                if end != whole
+            ]
             parts.append(
                 Markup(
                     '<g class="interval"><title>mean {:.2f}, 95 %: {:.2f} to {:.2f}</title>'
@@ -110,6 +116,7 @@ def strips(rows: Sequence[Strip], across: str) -> Markup:
                 + Markup('<rect x="{}" y="{}" width="3" height="16"/></g>').format(
                     x(mean) - 1.5, y - 8
                 )
+                + Markup("").join(beyond)
             )
         parts += [_dot(x(value), y, name) for value, name in row.dots]
     return _svg(height, parts, width)

@@ -67,7 +67,8 @@ def _markdown(study: Study, lines: list[Line]) -> str:
     for sheet in sheets(study, lines):
         rows = [sheet.heads, ("---", *["---:"] * (len(sheet.heads) - 1)), *sheet.rows]
         blocks.append(sheet.caption + ":")
-        blocks.append("\n".join(f"| {' | '.join(row)} |" for row in rows))
+        cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+        blocks.append("\n".join(f"| {' | '.join(row)} |" for row in cells))
     blocks.append("\n".join(f"- {note}" for note in notes(study, lines)))
     return "\n\n".join(blocks).rstrip() + "\n"
 

@@ -92,8 +92,8 @@ def _study(path: Path, text: str, table: dict[str, Any]) -> Study:
     _at_least(retries, 0, "retries", path)
     _at_least(patience, 1, "patience", path, (int, float))
     return Study(
-        table.get("title", path.stem),
-        table.get("source", ""),
+        _one_line(table.get("title", path.stem)),
+        _one_line(table.get("source", "")),
         text,
         headline,
         tuple(rows),
@@ -139,8 +139,12 @@ def _rows(
         base = base if own is None else base.of(own)
         configs = [dataclasses.replace(base, seed=s) for s in _seeds(named.get("seeds", 10), path)]
         jobs = tuple(Job(config, scoring) for config in configs)
-        rows.append(Row(str(given.get("title", _title(base, chosen))), jobs, published))
+        rows.append(Row(_one_line(given.get("title", _title(base, chosen))), jobs, published))
     return rows
+
+
+def _one_line(text: Any) -> str:
+    return " ".join(str(text).split())
 
 
 def _title(config: Config, chosen: dict[str, Any]) -> str:

@@ -94,8 +94,13 @@ class Line:
         return min(best_of_all, key=lambda m: m.seed, default=None)
 
     def chosen(self, criterion: str) -> Member | None:
-        """The member that a label-free criterion puts first; None if no member has it."""
+        """The member that a label-free criterion puts first; None where it has no choice.
+
+        Of one member there is none, and two are always as like each other as the other way round.
+        """
         have = [m for m in self.done if criterion in m.criteria]
+        if len(have) < (2 if criterion == "elbo" else 3):
+            return None
         return max(have, key=lambda m: m.criteria[criterion], default=None)
 
     @property

@@ -16,6 +16,7 @@ import os
 import signal
 import sys
 import threading
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -156,11 +157,12 @@ def read_result(run: Run) -> dict[str, Any]:
 
 
 def read_sample(run: Run) -> Codes | None:
-    """The codes of the sample, or None if the run directory has been removed."""
+    """The codes of the sample, or None if the file is gone or damaged."""
     try:
         with np.load(run.path / SAMPLE) as arrays:
             held = dict(arrays)
-    except OSError:
+        held["mean"]
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         return None
     categories = int(held.get("categories", 0))
     std, category = held.get("std"), held.get("category")
