@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import json
 import os
 import signal
@@ -159,7 +160,7 @@ def read_result(run: Run) -> dict[str, Any]:
 def read_sample(run: Run) -> Codes | None:
     """The codes of the sample, or None if the file is gone or damaged."""
     try:
-        with np.load(run.path / SAMPLE) as arrays:
+        with np.load(io.BytesIO((run.path / SAMPLE).read_bytes())) as arrays:
             held = dict(arrays)
         held["mean"]
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
