@@ -197,7 +197,7 @@ def test_the_tables_of_chart_vae_are_those_of_the_committed_scores() -> None:
     assert committed in (kept / "README.md").read_text()
 
 
-@pytest.mark.parametrize("name", ["ablation"])
+@pytest.mark.parametrize("name", ["ablation", "table1-quick", "table2-quick"])
 def test_the_tables_of_studies_are_those_of_the_committed_results(name: str) -> None:
     from benchmarks.tables import page, summary
 
@@ -205,6 +205,19 @@ def test_the_tables_of_studies_are_those_of_the_committed_results(name: str) -> 
     assert (kept / f"{name}.md").read_text() == page(study, kept)
     assert summary(study, kept) in (kept / "README.md").read_text()
     assert any(line.done for line in measure(study, Store(kept)))
+
+
+def test_both_tables_of_the_lecture_are_those_of_the_committed_results() -> None:
+    from benchmarks.tables import beside_published
+
+    studies = [read(ROOT / "studies" / f"table{number}-quick.toml") for number in (1, 2)]
+    kept = ROOT / "results" / "studies"
+    assert beside_published(kept, *studies) in (ROOT / "README.md").read_text()
+    for study in studies:
+        for line in measure(study, Store(kept)):
+            for member in (line.winner, line.median):
+                assert member is not None, line.row.title
+                assert Store(kept).run(member.job).checkpoint_file.exists(), member.job.name
 
 
 def test_the_table_of_methods_is_that_of_the_committed_results() -> None:
