@@ -86,9 +86,9 @@ def drop_weights(studies: Sequence[Study], kept: Path) -> None:
     """Of these studies' runs only each row's best and median member keep their weights."""
     store = Store(kept)
     lines = [line for study in studies for line in measure(study, store)]
-    shown = {job.key for line in lines for job in shown_of(line)}
+    shown = {job.name for line in lines for job in shown_of(line)}
     for job in (job for study in studies for job in study.jobs):
-        if job.key not in shown:
+        if job.name not in shown:
             store.run(job).checkpoint_file.unlink(missing_ok=True)
 
 

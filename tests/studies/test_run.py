@@ -15,7 +15,8 @@ from unbraid.engine import Run, train
 from unbraid.studies.read import read
 from unbraid.studies.run import run, status, steps_done
 from unbraid.studies.store import Store
-from unbraid.studies.worker import marks, read_sample
+from unbraid.studies.study import Scoring
+from unbraid.studies.worker import read_sample
 
 
 class Recorded:
@@ -41,6 +42,9 @@ class Recorded:
 
 
 def test_marks_are_even_and_end_with_the_last_step() -> None:
+    def marks(steps: int, checkpoints: int) -> list[int]:
+        return Scoring(("factor-vae",), (), checkpoints, 200).marks(steps)
+
     assert marks(300_000, 30) == list(range(10_000, 300_001, 10_000))
     assert marks(7, 3) == [2, 4, 7]
     assert marks(100, 0) == [100]
@@ -117,7 +121,7 @@ def test_a_study_killed_goes_on_to_the_same_results(
         assert result["images"] == 300
         assert list(result["checkpoints"]) == ["10", "20", "30", "40"]
     for job in study.jobs:
-        codes = read_sample(straight.run(job))
+        codes = read_sample(straight.run(job), job.scoring)
         assert codes is not None
         assert len(codes.mean) == 200
         assert (codes.category is None) == (job.config.method.name == "beta-vae")

@@ -21,9 +21,9 @@ from unbraid.studies.formats import FORMATS, table
 from unbraid.studies.read import read
 from unbraid.studies.sheets import notes, sheets
 from unbraid.studies.store import Store
-from unbraid.studies.study import Published, Study
+from unbraid.studies.study import Published, Scoring, Study
 from unbraid.studies.table import Statistics, measure
-from unbraid.studies.worker import read_result, read_sample, save_sample, work
+from unbraid.studies.worker import read_result, read_sample, sample_file, save_sample, work
 
 SCORES = {0: 0.50, 1: 0.60, 2: 0.70, 3: 0.64}
 FILE = """
@@ -146,9 +146,9 @@ def test_criteria_rank_members_without_labels() -> None:
 def test_of_many_codes_every_few_are_kept_to_compare(tmp_path: Path) -> None:
     mean = np.arange(5_001, dtype=np.float32)[:, None].repeat(2, axis=1) / 5_001
     category = np.arange(5_001) % 3
-    run = Run(tmp_path / "run")
-    save_sample(run, Codes(mean, mean + 1, category, 3))
-    kept = read_sample(run)
+    run, scoring = Run(tmp_path / "run"), Scoring((), (), 0, 5_001)
+    save_sample(run, scoring, Codes(mean, mean + 1, category, 3))
+    kept = read_sample(run, scoring)
     assert kept is not None
     assert kept.std is not None
     assert kept.category is not None
@@ -157,12 +157,12 @@ def test_of_many_codes_every_few_are_kept_to_compare(tmp_path: Path) -> None:
     np.testing.assert_allclose(kept.std, mean[::3] + 1, atol=1e-3)
     assert (kept.category == category[::3]).all()
     assert kept.mean.dtype == np.float32
-    assert read_sample(Run(tmp_path / "none")) is None
+    assert read_sample(run, Scoring((), (), 0, 5_000)) is None
     for cut in (0, 10, -30):
         (tmp_path / "cut").mkdir(exist_ok=True)
-        whole = (run.path / "sample.npz").read_bytes()
-        (tmp_path / "cut" / "sample.npz").write_bytes(whole[:cut])
-        assert read_sample(Run(tmp_path / "cut")) is None
+        whole = sample_file(run, scoring).read_bytes()
+        sample_file(Run(tmp_path / "cut"), scoring).write_bytes(whole[:cut])
+        assert read_sample(Run(tmp_path / "cut"), scoring) is None
 
 
 def test_a_member_chosen_by_udr_comes_from_the_runs_own_codes(
@@ -175,7 +175,7 @@ def test_a_member_chosen_by_udr_comes_from_the_runs_own_codes(
         mean = shared if job.config.seed else rng.normal(size=(500, 2)).astype(np.float32)
         run = store.run(job)
         run.path.mkdir()
-        save_sample(Run(run.path), Codes(mean, np.full_like(mean, 0.1)))
+        save_sample(Run(run.path), job.scoring, Codes(mean, np.full_like(mean, 0.1)))
     chosen = measure(study, store)[0].chosen("udr")
     assert chosen is not None
     assert chosen.seed == 1

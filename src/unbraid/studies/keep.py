@@ -12,9 +12,9 @@ from unbraid.engine.state import holds_weights_alone
 from unbraid.errors import UserError
 from unbraid.files import written_atomically
 from unbraid.studies.store import Store
-from unbraid.studies.study import Job, Study
+from unbraid.studies.study import Job, Scoring, Study
 from unbraid.studies.table import Line, measure
-from unbraid.studies.worker import SAMPLE
+from unbraid.studies.worker import sample_file
 
 # Whole numbers, the narrowest first.
 WHOLE = (torch.int8, torch.int16, torch.int32)
@@ -45,7 +45,7 @@ def keep(study: Study, store: Store, to: Store, *, weights: bool = True) -> list
         for job in tqdm(free, desc="keeping", unit="run"):
             if held.get(job.key) != known[job.key]:
                 to.append(known[job.key])
-            _copy(store.run(job), to.run(job))
+            _copy(store.run(job), to.run(job), job.scoring)
         if weights:
             shown = {job.key for line in measure(study, to) for job in shown_of(line)}
             for job in free:
@@ -71,8 +71,8 @@ def shown_of(line: Line) -> list[Job]:
     return [member.job for member in (line.winner, line.median) if member is not None]
 
 
-def _copy(run: Run, to: Run) -> None:
-    for file in (run.config_file, run.log_file, run.path / SAMPLE):
+def _copy(run: Run, to: Run, scoring: Scoring) -> None:
+    for file in (run.config_file, run.log_file, sample_file(run, scoring)):
         if file.exists():
             with written_atomically(to.path / file.name) as copy:
                 copy.write(file.read_bytes())

@@ -23,7 +23,7 @@ MARK = "shared"
 # Of a run directory that only its node can see, what comes back to the driver.
 BROUGHT = ("config.toml", "log.jsonl", "checkpoint.safetensors", "provenance.json", "scores*.json")
 BROUGHT += ("survey.json", "stages/*.safetensors")
-BROUGHT += ("result.json", "checkpoints.json", "sample.npz", "worker.log")
+BROUGHT += ("result.json", "checkpoints-*.json", "sample-*.npz", "worker.log")
 # What a worker takes at most (a test holds training below it), so that Ray places no more of them
 # on a node than its memory has room for: what it kills for memory it tries again for ever.
 MEMORY = 3 * 2**29

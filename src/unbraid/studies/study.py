@@ -1,4 +1,4 @@
-"""A study: rows of runs, and the key that says whether a run is there already."""
+"""A study: rows of runs, and the keys that say whether a run and its scores are there already."""
 
 from __future__ import annotations
 
@@ -100,6 +100,16 @@ class Scoring:
     sample: int
     images: int = 0
 
+    @property
+    def scores(self) -> list[Headline]:
+        """What a checkpoint that is scored on the way gets, where the run has a code for it."""
+        return [Headline(one, part) for one in self.by for part in one.parts or ("",)]
+
+    def marks(self, steps: int) -> list[int]:
+        """After which of so many steps a checkpoint is scored: evenly spaced, the last always."""
+        number = min(max(1, self.checkpoints), steps)
+        return [steps * (i + 1) // number for i in range(number)]
+
 
 @dataclass(frozen=True)
 class Job:
@@ -130,14 +140,19 @@ class Job:
 
     @property
     def key(self) -> str:
-        """Digest of configuration, data, scoring and the version of the code that matters."""
-        text = json.dumps({"numbers": NUMBERS, **self.as_table()}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        """The result's: of configuration, data, scoring and the version of code that matters."""
+        return _digest(self.as_table())
 
     @property
     def name(self) -> str:
-        """The run directory's name."""
-        return f"{self.config.method.name}-seed{self.config.seed}-{self.key}"
+        """The run directory's name, with the key of the training alone: one run, many scorings."""
+        training = _digest({"config": self.config.as_table()})
+        return f"{self.config.method.name}-seed{self.config.seed}-{training}"
+
+
+def _digest(table: dict[str, Any]) -> str:
+    text = json.dumps({"numbers": NUMBERS, **table}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,7 @@ def _line(row: Row, study: Study, known: dict[str, Result], store: Store) -> Lin
     codes = {}
     for job in row.jobs:
         done = known.get(job.key, {}).get("status") == DONE
-        if done and (sample := read_sample(store.run(job))) is not None:
+        if done and (sample := read_sample(store.run(job), job.scoring)) is not None:
             codes[job.key] = sample
     others = compared(codes)
     members = [_member(j, study, known.get(j.key), others.get(j.key, {})) for j in row.jobs]
