@@ -3,8 +3,9 @@
 Run as `python -m benchmarks.tables studies/ablation.toml` after `unbraid study run` on the same
 file; `--runs DIR` is the `--out` that it had. What results/studies has of other studies and seeds
 stays, but for weights that another member has taken the place of: studies that share runs are given
-together. `--begin` is the other way round: it gives the runs' directory the results that are kept,
-so that `unbraid study run` makes only what is missing.
+together. With `--runs results/studies` the tables of what is kept are written anew. `--begin` is
+the other way round: it gives the runs' directory the results that are kept, so that `unbraid study
+run` makes only what is missing.
 """
 
 from __future__ import annotations
@@ -115,7 +116,8 @@ def main() -> None:
         if flags.begin:
             keep(study, Store(RESULTS), Store(flags.runs), weights=False)
             continue
-        keep(study, Store(flags.runs), Store(RESULTS), weights=flags.weights)
+        if flags.runs.resolve() != RESULTS.resolve():
+            keep(study, Store(flags.runs), Store(RESULTS), weights=flags.weights)
         (RESULTS / f"{file.stem}.md").write_text(page(study, RESULTS))
         draw(study, RESULTS, file.stem)
         print(page(study, RESULTS))

@@ -1,5 +1,6 @@
 """The study's page: what is in it, and what a real browser makes of it."""
 
+import dataclasses
 import html
 import io
 import re
@@ -13,9 +14,12 @@ from PIL import Image
 
 from unbraid import cli
 from unbraid.data import load
+from unbraid.metrics import suite
 from unbraid.report import charts, figures
 from unbraid.studies.read import read
 from unbraid.studies.store import Store
+from unbraid.studies.study import Headline
+from unbraid.studies.table import measure
 from unbraid.studies.worker import read_result, work
 
 FILE = """
@@ -94,6 +98,8 @@ def test_ticks_are_round_and_inside() -> None:
     assert charts.Scale(13, 17, 0, 1).ticks() == [13, 14, 15, 16, 17]
     assert charts.Scale(90, 2500, 0, 1, True).ticks() == pytest.approx([100, 200, 500, 1000, 2000])
     assert charts.Scale(10, 1000, 0, 100, True)(100) == 50
+    assert charts.Scale(1010, 1090, 0, 1, True).ticks() == [1020, 1040, 1060, 1080]
+    assert charts.Scale(1010, 2100, 0, 1, True).ticks() == [1500, 2000]
     assert charts.Scale(5, 5, 0, 100)(5) == 50
     assert charts.thinned([(i, i) for i in range(1001)], 10)[-1] == (1000, 1000)
 
@@ -121,6 +127,25 @@ def test_the_last_step_has_room() -> None:
     width = int(re.findall(r'viewBox="0 0 (\d+)', drawn)[0])
     (at,) = re.findall(r'text x="([\d.]+)"[^>]*middle[^>]*>300,000<', drawn)
     assert float(at) + 7 * 6.8 / 2 <= width
+
+
+def test_a_correlation_is_with_the_better_score_and_tells_its_n(tmp_path: Path) -> None:
+    """The ELBO falls as a distance grows: it puts the best first, and so it does for a share."""
+    (tmp_path / "trial.toml").write_text(FILE)
+    line = measure(read(tmp_path / "trial.toml"), Store(tmp_path))[0]
+    distance = Headline(suite.Job("unsupervised", "locatello2019"), "gaussian_tc")
+    found = []
+    for head, up in ((line.headline, 1), (distance, -1)):
+        members = [
+            dataclasses.replace(m, status="done", score=up * 10.0 * i, criteria={"elbo": i - 9.0})
+            for i, m in enumerate(line.members)
+        ]
+        shown = dataclasses.replace(line, members=tuple(members), headline=head)
+        found.append(figures.correlations([shown, shown]))
+    assert found[0] == found[1]
+    *rows, (name, means) = found[0]
+    assert [cells for _, cells in rows] == [["+1.00 (n = 3)", "—", "—"]] * 2
+    assert (name, means) == ("mean over rows", ["+1.00 ± 0.00 (n = 2)", "—", "—"])
 
 
 def test_a_mark_is_where_a_fall_begins() -> None:

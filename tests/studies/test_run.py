@@ -14,7 +14,7 @@ from unbraid.data import load
 from unbraid.engine import Run, train
 from unbraid.studies.read import read
 from unbraid.studies.run import run, status, steps_done
-from unbraid.studies.store import Store
+from unbraid.studies.store import Store, worker_lock
 from unbraid.studies.study import Scoring
 from unbraid.studies.worker import read_sample
 
@@ -71,7 +71,15 @@ def test_only_what_is_missing_is_run_and_failures_only_if_asked(
     assert not any(store.path.glob("*/")), "status made something"
     wider = study_file.with_name("wider.toml")
     wider.write_text(study_file.read_text().replace("seeds = 2", "seeds = 3"))
-    assert "2 runs are missing, 80 steps: about 0.0 worker-hours" in status(read(wider), store)
+    assert "2 runs are to be done, 80 steps: about 0.0 worker-hours" in status(read(wider), store)
+    # One of them is running, and halfway.
+    half = store.run(read(wider).rows[0].jobs[2])
+    half.path.mkdir()
+    half.log_file.write_text('{"step": 20, "kl": [1.0]}\n')
+    with worker_lock(half):
+        told = status(read(wider), store)
+    assert "2 runs are to be done (1 of them runs), 60 steps: about" in told
+    half.log_file.unlink()
     fourth = Recorded()
     run(read(wider), store, fourth)
     assert [job.config.seed for job in fourth.given] == [2, 2]

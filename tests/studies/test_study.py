@@ -108,6 +108,23 @@ def test_a_list_of_values_is_a_grid(study_file: Callable[[str], Path]) -> None:
     assert {job.config.seed for job in study.jobs[:6]} == {3}
 
 
+def test_rows_of_one_title_are_told_apart_by_what_they_differ_in(
+    study_file: Callable[[str], Path],
+) -> None:
+    budgets = "steps = 20\n" + ROW + "steps = 30\n" + ROW + "steps = 30\nbatch = 16\n"
+    study = read(study_file('preset = "quick"\n' + ROW + budgets))
+    batch = study.jobs[0].config.budget.batch
+    assert [row.title for row in study.rows] == [
+        f"β-VAE, m=10 (steps=20, batch={batch})",
+        f"β-VAE, m=10 (steps=30, batch={batch})",
+        "β-VAE, m=10 (steps=30, batch=16)",
+    ]
+    assert len({job.key for job in study.jobs}) == len(study.jobs)
+    presets = read(study_file(ROW + 'preset = "quick"\n' + ROW + 'preset = "paper"\n'))
+    assert len({row.title for row in presets.rows}) == 2
+    assert all("learning_rate=" in row.title for row in presets.rows)
+
+
 def test_a_job_goes_to_a_worker_and_back(study_file: Callable[[str], Path]) -> None:
     job = read(
         study_file('preset = "quick"\nprecision = "fp32"\ncheckpoints = 3\nimages = 500\n' + ROW)
@@ -184,7 +201,30 @@ def test_a_run_is_of_ones_own_images_as_they_are(
         ('patience = "long"\n' + ROW, "patience='long': too few; give a number, 1 or more"),
         ("sample = 1e3\n" + ROW, "sample=1000.0: too few; give a whole number, 100 or more"),
         ('seeds = "ten"\n' + ROW, "seeds=ten: a row has seeds"),
-        (ROW + "published = { mean = 1.0 }\n", "mean, std and best in percent"),
+        (ROW + "published = { mean = 1.0 }\n", "mean, std and best, percent; give these"),
+        (
+            ROW + "published = { mean = 80.0, std = 1.0, best = 79.0 }\n",
+            "the best of some scores is no worse than their mean",
+        ),
+        (
+            ROW + "published = { mean = 0.8, std = 0.1, best = 0.9 }\n",
+            "the table is in percent; give 74.41 where 0.7441 is meant",
+        ),
+        (
+            ROW + "published = { mean = 80.0, std = 1.0, best = 81.0, n = 5 }\n",
+            "n: no key of a published; give one of best, mean, seeds, std",
+        ),
+        (
+            ROW + "published = { mean = 80.0, std = 1.0, best = 81.0, seeds = 9.5 }\n",
+            "a std is of two seeds or more",
+        ),
+        (
+            ROW
+            + "hyperparameters = { beta = [1, 2] }\n"
+            + "published = { mean = 80.0, std = 1.0, best = 81.0 }\n",
+            "its hyperparameters make several rows, and figures are of one",
+        ),
+        (ROW + "seeds = [1]\n" + ROW + "seeds = [2]\n", "2 rows are called 'β-VAE, m=10'"),
         (ROW + "hyperparameters = { beta = 'x' }\n", "beta='x': give a value of type float"),
         ('metrics = ["best"]\n' + ROW, "metric 'best': unknown"),
         ('metric = "mig"\n' + ROW, "metric='mig', protocol='jeong2019': the table shows what is"),

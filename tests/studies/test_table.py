@@ -16,12 +16,13 @@ from unbraid.codes import Codes
 from unbraid.data import load
 from unbraid.engine import Run
 from unbraid.errors import UserError
+from unbraid.metrics import suite
 from unbraid.studies.criteria import CRITERIA, compared
 from unbraid.studies.formats import FORMATS, table
 from unbraid.studies.read import read
 from unbraid.studies.sheets import notes, sheets
 from unbraid.studies.store import Store
-from unbraid.studies.study import Published, Scoring, Study
+from unbraid.studies.study import Headline, Published, Scoring, Study
 from unbraid.studies.table import Statistics, measure
 from unbraid.studies.worker import read_result, read_sample, sample_file, save_sample, work
 
@@ -135,12 +136,34 @@ def test_criteria_rank_members_without_labels() -> None:
     found = compared(members)
     for name in "abd":
         assert found[name]["udr"] > 0.9 > 0.6 > found["c"]["udr"]
-        assert found[name]["agreement"] == 1
-    assert found["c"]["agreement"] == pytest.approx(1 / 3, abs=0.03)
+        assert found[name]["agreement"] == pytest.approx(1)
+    assert found["c"]["agreement"] == pytest.approx(0, abs=0.01)
     members["d"] = Codes(noise, std, rng.integers(0, 3, size=3_000), 3)  # One friend of three.
-    assert compared(members)["a"]["agreement"] == pytest.approx(1 / 3, abs=0.03)
+    assert compared(members)["a"]["agreement"] == pytest.approx(0, abs=0.01)
     assert compared({"a": members["a"]}) == {"a": {}}
     assert "agreement" not in compared({n: Codes(c.mean, c.std) for n, c in members.items()})["a"]
+
+
+def test_agreement_puts_a_good_code_before_a_collapsed_one() -> None:
+    """Nine images of ten as the other has them: 1 − H(0.9, 0.1)/log 3; all in one category: 0."""
+    truth = np.arange(3_000) % 3
+    off = np.where(np.arange(3_000) // 3 % 10 == 0, (truth + 1) % 3, truth)
+    mean = np.arange(6_000, dtype=np.float32).reshape(3_000, 2)
+    collapsed = np.zeros(3_000, dtype=np.int64)
+    members = {
+        name: Codes(mean, np.full_like(mean, 0.1), category, 3)
+        for name, category in {
+            "truth": truth,
+            "off": off,
+            "one": collapsed,
+            "too": collapsed,
+        }.items()
+    }
+    found = {name: criteria["agreement"] for name, criteria in compared(members).items()}
+    assert found["one"] == found["too"] == 0
+    del members["too"], members["one"]
+    told = 1 + (0.9 * np.log(0.9) + 0.1 * np.log(0.1)) / np.log(3)
+    assert compared(members)["off"]["agreement"] == pytest.approx(told)
 
 
 def test_of_many_codes_every_few_are_kept_to_compare(tmp_path: Path) -> None:
@@ -220,6 +243,8 @@ def test_markdown_and_latex_are_well_formed(study_file: Path, store: Store) -> N
     assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == 4
     assert r"m=10 $^\dagger$ & 4 of 6, 1 failed & 61.00 & 8.41" in latex
     assert not set("†—β") & set("".join(s for s in latex.splitlines() if s[:1] != "%"))
+    assert latex.count(r"{\footnotesize\noindent") == len(notes(study, measure(study, store)))
+    assert r"\noindent $^\dagger$ FactorVAE, m=10: the published figures are impossible" in latex
 
 
 def test_nothing_is_chosen_where_there_is_no_choice(study_file: Path, store: Store) -> None:
@@ -239,6 +264,30 @@ def test_nothing_is_chosen_where_there_is_no_choice(study_file: Path, store: Sto
     assert dataclasses.replace(line, members=tuple(two[:1])).chosen("elbo") is None
 
 
+def test_a_row_without_a_code_to_classify_says_so(study_file: Path, store: Store) -> None:
+    """Its runs are done and none has the score: told as that, neither missing nor failed."""
+    study = read(study_file)
+    accuracy = Headline(suite.Job("classification", "one_to_one"))
+    study = dataclasses.replace(study, headline=accuracy)
+    lines = measure(study, store)
+    assert len(lines[0].trained) == 4
+    claim, *_, seeds = sheets(study, lines)
+    assert claim.rows[0][1] == "0 of 6, 1 failed, 4 without a score"
+    assert seeds.rows[0][1:] == ("no score",) * 4 + ("failed", "missing")
+    told = "FactorVAE, m=10: 4 runs are done and have no score: the method has no discrete code"
+    assert told in "\n".join(notes(study, lines))
+
+
+def test_what_needs_no_labels_is_not_said_to_need_them(study_file: Path, store: Store) -> None:
+    study = read(study_file)
+    distance = Headline(suite.Job("unsupervised", "locatello2019"), "gaussian_tc")
+    for head, supervised in ((study.headline, True), (distance, False)):
+        about = dataclasses.replace(study, headline=head)
+        _, paper, chosen, _ = sheets(about, measure(about, store))
+        assert ("labels choose" in paper.caption) == supervised
+        assert (chosen.heads[-1] == "best, by labels") == supervised
+
+
 def test_a_title_breaks_no_table(study_file: Path, store: Store) -> None:
     text = study_file.read_text()
     text = text.replace('title = "A trial"', 'title = "A\\ntrial\\n\\\\input{x}"')
@@ -256,7 +305,7 @@ def test_latex_sets_a_title_as_it_is_written(study_file: Path, store: Store) -> 
     study_file.write_text(text.replace("[[rows]]", '[[rows]]\ntitle = "a{b}~c^2 \\\\ 5% & #1"', 1))
     latex = table(read(study_file), store, "latex")
     set_as = r"a\{b\}\textasciitilde{}c\textasciicircum{}2 \textbackslash{} 5\% \& \#1"
-    assert latex.count(set_as) == 4
+    assert latex.count(set_as) == 6  # Twice in notes.
 
 
 def test_parquet_needs_a_file(study_file: Path, store: Store) -> None:

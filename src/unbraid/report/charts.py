@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -32,11 +33,15 @@ class Scale:
         return math.log(max(value, 1e-12)) if self.logarithmic else value
 
     def ticks(self) -> list[Number]:
-        """Round values in the range: 1, 2 or 5 times a power of ten."""
+        """Round values in the range: 1, 2 or 5 times a power of ten, or steps of one such."""
         if self.logarithmic:
             exponents = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)))
             round_ones = [m * 10.0**e for e in exponents for m in (1, 2, 5)]
-            return [t for t in round_ones if self.low <= t <= self.high]
+            inside = [t for t in round_ones if self.low <= t <= self.high]
+            # Between 1,010 and 1,090 there is no such value; there an axis is as good as linear.
+            return (
+                inside if len(inside) > 1 else dataclasses.replace(self, logarithmic=False).ticks()
+            )
         rough = (self.high - self.low) / 5 or 1.0
         power = 10 ** math.floor(math.log10(rough))
         step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough)

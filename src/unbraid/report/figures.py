@@ -13,7 +13,7 @@ from scipy.stats import rankdata
 from unbraid.metrics.uncertainty import interval
 from unbraid.report import charts
 from unbraid.studies.criteria import CRITERIA
-from unbraid.studies.table import Line, Member
+from unbraid.studies.table import Line, Member, Statistics
 
 
 def titled(line: Line, member: Member | None) -> str:
@@ -31,12 +31,12 @@ def strip(line: Line) -> charts.Strip:
     dots = [(m.score, f"seed {m.seed}: {m.score:.2f}") for m in line.done if m.score is not None]
     mean_and_ends = interval(scores) if len(scores) > 1 else None
     beside = (published.mean, published.std) if published else None
-    return charts.Strip(line.row.title, dots, mean_and_ends, beside)
+    return charts.Strip(line.marked_title, dots, mean_and_ends, beside)
 
 
 def learning(line: Line, logs: dict[str, list[dict[str, Any]]]) -> Markup:
     """−ELBO over steps, every seed, the median member by score in front."""
-    ranked = sorted(line.done, key=lambda m: m is line.median)
+    ranked = sorted(line.trained, key=lambda m: m is line.median)
     series = [
         charts.Series(
             charts.thinned([(r["step"], -r["elbo"]) for r in logs[m.job.key] if r["elbo"] < 0]),
@@ -74,16 +74,22 @@ def falls(log: list[dict[str, Any]]) -> list[int]:
 
 
 def _pairs(name: str, line: Line) -> tuple[list[Member], np.ndarray, np.ndarray]:
+    """The members that have both, their criterion and their score, the higher the better."""
     have = [m for m in line.done if name in m.criteria and m.score is not None]
+    up = 1 if line.headline.is_share else -1
     return (
         have,
         np.array([m.criteria[name] for m in have]),
-        np.array([m.score for m in have], dtype=float),
+        up * np.array([m.score for m in have], dtype=float),
     )
 
 
 def correlations(lines: Sequence[Line]) -> list[tuple[str, list[str]]]:
-    """Spearman's ρ between each criterion and the score, within each row, then their mean."""
+    """Spearman's ρ between each criterion and the score, within each row, then their mean.
+
+    It is +1 where the criterion orders the members as the score does, the best first, also of a
+    score that is the less the better. Beside the mean its standard error over the rows.
+    """
     rows, columns = [], {name: [] for name in CRITERIA}
     for line in lines:
         cells = []
@@ -93,8 +99,15 @@ def correlations(lines: Sequence[Line]) -> list[tuple[str, list[str]]]:
             columns[name] += [] if rho is None else [rho]
             cells.append("—" if rho is None else f"{rho:+.2f} (n = {len(have)})")
         rows.append((line.row.title, cells))
-    means = [f"{np.mean(found):+.2f}" if found else "—" for found in columns.values()]
-    return [*rows, ("mean over rows", means)]
+    return [*rows, ("mean over rows", [_mean(found) for found in columns.values()])]
+
+
+def _mean(found: list[float]) -> str:
+    own = Statistics.of(found)
+    if own.mean is None:
+        return "—"
+    error = "" if own.error is None else f" ± {own.error:.2f}"
+    return f"{own.mean:+.2f}{error} (n = {own.n})"
 
 
 def _spearman(a: np.ndarray, b: np.ndarray) -> float | None:
@@ -116,4 +129,5 @@ def cloud(name: str, lines: Sequence[Line]) -> Markup:
                 (float(a), float(b), f"{line.row.title}, seed {m.seed}")
                 for a, b, m in zip(across, up, have, strict=True)
             ]
-    return charts.cloud(charts.Dots(points, f"{name}, stds of its row", "score, stds of its row"))
+    up = "score, stds of its row, up is better"
+    return charts.cloud(charts.Dots(points, f"{name}, stds of its row", up))

@@ -54,7 +54,7 @@ class Block(NamedTuple):
 def write(study: Study, store: Store, to: Path) -> None:
     """Write the page of what is run so far; UserError if nothing is."""
     lines = measure(study, store)
-    if not any(line.done for line in lines):
+    if not any(line.trained for line in lines):
         raise UserError(
             f"{store.path}: no run of the study is done, so there is nothing to report; give"
             " unbraid study run first, or the --out that it had"
@@ -74,8 +74,8 @@ def write(study: Study, store: Store, to: Path) -> None:
 
 def _contents(study: Study, store: Store, lines: list[Line]) -> dict[str, Any]:
     head = study.headline
-    measured = [line for line in lines if line.done]
-    logs = {m.job.key: store.run(m.job).read_log() for line in measured for m in line.done}
+    measured = [line for line in lines if line.trained]
+    logs = {m.job.key: store.run(m.job).read_log() for line in measured for m in line.trained}
     return {
         "study": study,
         "sheets": sheets(study, lines),
@@ -85,6 +85,7 @@ def _contents(study: Study, store: Store, lines: list[Line]) -> dict[str, Any]:
             [figures.strip(line) for line in lines],
             f"{head.title}, {head.job.protocol}, {head.unit}: last checkpoint",
         ),
+        "impossible": any(line.marked_title != line.row.title for line in lines),
         "curves": [(line.row.title, figures.learning(line, logs)) for line in measured],
         "cascades": [
             (figures.titled(line, line.median), figures.cascade(line.median, logs))

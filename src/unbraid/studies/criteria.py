@@ -1,6 +1,8 @@
 """Label-free criteria: what tells a good member of a population from a bad one without a factor.
 
-The higher, the better, for each: the ELBO (nats per image), UDR and agreement (both 0 to 1).
+The higher, the better, for each: the ELBO (nats per image), UDR and agreement (both 0 to 1). For
+agreement the categories of two members are compared by their normalised mutual information: a
+share of images in the same category, up to names, would put first whoever has all in one.
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ from unbraid.metrics import classification, udr
 CRITERIA = {
     "elbo": "ELBO, nats per image, mean since the log's last record but one",
     "udr": "UDR under `duan2020`, of the continuous code",
-    "agreement": "share of images that a member puts in another's category, up to their names;"
-    " median over the others",
+    "agreement": "normalised mutual information of a member's categories and another's, 0 where"
+    " either has all images in one; median over the others",
 }
 
 
@@ -35,4 +37,4 @@ def compared(members: Mapping[str, Codes]) -> dict[str, dict[str, float]]:
 
 def _same(codes: Codes, other: Codes) -> float:
     assert other.category is not None
-    return classification.score(codes, other.category)["one_to_one"]
+    return classification.score(codes, other.category, protocol="nmi")["score"]

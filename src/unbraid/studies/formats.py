@@ -75,8 +75,8 @@ def _markdown(study: Study, lines: list[Line]) -> str:
 
 def _latex(study: Study, lines: list[Line]) -> str:
     blocks = [_tabular(sheet) for sheet in sheets(study, lines)]
-    comments = "\n".join(f"% {note}" for note in notes(study, lines))
-    return "\n\n".join([f"% {study.title}", *blocks, comments]).rstrip() + "\n"
+    below = [rf"{{\footnotesize\noindent {_escaped(note)}\par}}" for note in notes(study, lines)]
+    return "\n\n".join([f"% {study.title}", *blocks, "\n".join(below)]).rstrip() + "\n"
 
 
 def _tabular(sheet: Sheet) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import itertools
 import tomllib
@@ -83,7 +84,7 @@ def _study(path: Path, text: str, table: dict[str, Any]) -> Study:
     # One's own images may change under their name; a run is of these.
     own = load(data) if ":" in data else None
     given = table.get("rows", [])
-    rows = [row for one in given for row in _rows(one, table, scoring, path, own)]
+    rows = [row for one in given for row in _rows(one, table, scoring, path, own, headline)]
     if not rows:
         raise UserError(
             f"{path}: it has no rows, so nothing would run; give [[rows]] with a method"
@@ -96,7 +97,7 @@ def _study(path: Path, text: str, table: dict[str, Any]) -> Study:
         _one_line(table.get("source", "")),
         text,
         headline,
-        tuple(rows),
+        tuple(_named_apart(rows, path)),
         retries,
         float(patience),
     )
@@ -108,6 +109,7 @@ def _rows(
     scoring: Scoring,
     path: Path,
     own: ImageTable | None,
+    headline: Headline,
 ) -> list[Row]:
     """The rows of one [[rows]]: a hyperparameter with a list of values makes one for each."""
     _only(given, IN_A_ROW, path, "row")
@@ -116,7 +118,7 @@ def _rows(
     method = find(given["method"])
     named = {**table, **given}
     run = {k: named[k] for k in ("data", "steps", "batch", "precision") if k in named}
-    published = _published(given["published"], path) if "published" in given else None
+    published = _published(given["published"], headline, path) if "published" in given else None
     values = {
         name: [
             _of_its_kind(method, name, v, path)
@@ -133,6 +135,11 @@ def _rows(
             f"{path}: title={given['title']!r}: its hyperparameters make several rows, and each is"
             " called by its values; leave the title out"
         )
+    if published and any(len(of_one) != 1 for of_one in values.values()):
+        raise UserError(
+            f"{path}: published={given['published']}: its hyperparameters make several rows, and"
+            " figures are of one; give each a [[rows]] of its own"
+        )
     for combination in itertools.product(*values.values()):
         chosen = dict(zip(values, combination, strict=True))
         base = configure(method, named.get("preset"), chosen, run)
@@ -141,6 +148,31 @@ def _rows(
         jobs = tuple(Job(config, scoring) for config in configs)
         rows.append(Row(_one_line(given.get("title", _title(base, chosen))), jobs, published))
     return rows
+
+
+def _named_apart(rows: list[Row], path: Path) -> list[Row]:
+    """Rows of one title get what they differ in beside it; UserError if that is nothing."""
+    alike = collections.defaultdict(list)
+    for row in rows:
+        alike[row.title].append(_settings(row.jobs[0].config))
+    named = []
+    for row in rows:
+        others, own = alike[row.title], _settings(row.jobs[0].config)
+        told = [f"{k}={v}" for k, v in own.items() if any(o.get(k) != v for o in others)]
+        title = f"{row.title} ({', '.join(told)})" if told else row.title
+        named.append(dataclasses.replace(row, title=title))
+    counts = collections.Counter(row.title for row in named)
+    for title, count in counts.items():
+        if count > 1:
+            raise UserError(
+                f"{path}: {count} rows are called {title!r}, and no table could tell them apart;"
+                " give each a title of its own"
+            )
+    return named
+
+
+def _settings(config: Config) -> dict[str, Any]:
+    return dataclasses.asdict(config.budget) | dataclasses.asdict(config.method)
 
 
 def _one_line(text: Any) -> str:
@@ -177,17 +209,29 @@ def _at_least(
         raise UserError(f"{path}: {name}={value!r}: too few; give {what}, {least} or more")
 
 
-def _published(given: dict[str, Any], path: Path) -> Published:
+def _published(given: dict[str, Any], headline: Headline, path: Path) -> Published:
+    _only(given, {"mean", "std", "best", "seeds"}, path, "published")
+    seeds = given.get("seeds", 10)
     try:
-        seeds = int(given.get("seeds", 10))
         found = {name: float(given[name]) for name in ("mean", "std", "best")}
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"{path}: published={given}: mean, std and best in percent; give these three numbers"
+            f"{path}: published={given}: mean, std and best, {headline.unit}; give these three"
+            " numbers"
         ) from error
-    if seeds < 2 or not found["std"] > 0:
+    if type(seeds) is not int or seeds < 2 or not found["std"] > 0:
         raise UserError(
             f"{path}: published={given}: a std is of two seeds or more, and above 0; give these"
+        )
+    mean, best = found["mean"], found["best"]
+    if headline.best((mean, best)) != best:
+        raise UserError(
+            f"{path}: published={given}: the best of some scores is no worse than their mean; give"
+            " them as they were published"
+        )
+    if headline.is_share and not 1 < best <= 100:
+        raise UserError(
+            f"{path}: published={given}: the table is in percent; give 74.41 where 0.7441 is meant"
         )
     return Published(**found, seeds=seeds)
 

@@ -162,7 +162,7 @@ def status(study: Study, store: Store) -> str:
             for job, state in zip(row.jobs, states, strict=True)
             if state == FAILED
         ]
-    lines += [*failures, _time_left(study, known)]
+    lines += [*failures, _time_left(study, known, store)]
     return "\n".join(lines)
 
 
@@ -172,19 +172,22 @@ def _state(job: Job, known: dict[str, Result], store: Store) -> str:
     return known[job.key]["status"] if job.key in known else "missing"
 
 
-def _time_left(study: Study, known: dict[str, Result]) -> str:
+def _time_left(study: Study, known: dict[str, Result], store: Store) -> str:
     """By the step times of the runs that are done, training alone, one after the other."""
     done = [known[j.key] for j in study.jobs if known.get(j.key, {}).get("status") == DONE]
     missing = [job for job in study.jobs if job.key not in known]
     if not missing:
         return "nothing is missing"
-    steps = sum(job.config.budget.steps for job in missing)
+    running = sum(busy(store.run(job)) for job in missing)
+    runs = f"{len(missing)} runs are to be done"
+    runs += f" ({running} of them run{'s' if running == 1 else ''})" if running else ""
+    steps = sum(max(0, job.config.budget.steps - steps_done(store.run(job))) for job in missing)
     if not done:
-        return f"{len(missing)} runs are missing, {steps:,} steps"
+        return f"{runs}, {steps:,} steps"
     pace = sum(r["training_seconds"] for r in done) / sum(r["step"] for r in done)
     hours = steps * pace / 3600
     return (
-        f"{len(missing)} runs are missing, {steps:,} steps: about {hours:.1f} worker-hours of"
+        f"{runs}, {steps:,} steps: about {hours:.1f} worker-hours of"
         f" training at the {1000 * pace:.0f} ms a step of those done (as of"
         f" {time.strftime('%Y-%m-%d %H:%M')})"
     )

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from unbraid.studies.criteria import CRITERIA
-from unbraid.studies.store import FAILED
-from unbraid.studies.study import Study
-from unbraid.studies.table import Line, Statistics
+from unbraid.studies.store import DONE, FAILED
+from unbraid.studies.study import Headline, Study
+from unbraid.studies.table import Line, Member, Statistics
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,20 @@ def sheets(study: Study, lines: list[Line]) -> list[Sheet]:
     if checkpoints:
         found.append(
             _paper(
-                f"Best of {max(checkpoints)} checkpoints by the supervised score, on"
-                f" {scoring.sample:,} images: labels choose, as in the paper; {what}",
+                f"Best of {max(checkpoints)} checkpoints by the {_kind(head)} score, on"
+                f" {scoring.sample:,} images{_chooser(head)}; {what}",
                 lines,
             )
         )
-    return [*found, _selections(what, lines), _seeds(what, lines)]
+    return [*found, _selections(head, what, lines), _seeds(what, lines)]
+
+
+def _kind(head: Headline) -> str:
+    return "supervised" if head.needs_labels else "unsupervised"
+
+
+def _chooser(head: Headline) -> str:
+    return ": labels choose, as in the paper" if head.needs_labels else ""
 
 
 def notes(study: Study, lines: list[Line]) -> list[str]:
@@ -60,10 +68,22 @@ def notes(study: Study, lines: list[Line]) -> list[str]:
             for m in line.members
             if m.status == FAILED
         ]
+    for line in lines:
+        if len(line.trained) > len(line.done):
+            found.append(
+                f"{line.row.title}: {len(line.trained) - len(line.done)} runs are done and have no"
+                f" score: {_want(line.headline)}."
+            )
     missing = sum(m.status == "missing" for line in lines for m in line.members)
     if missing:
         found.append(f"{missing} of {sum(len(line.members) for line in lines)} runs are missing.")
     return found
+
+
+def _want(head: Headline) -> str:
+    if head.job.metric == "classification":
+        return "the method has no discrete code, or the data no label for it"
+    return "the data's labels do not allow it, or an earlier version did not score it"
 
 
 def _claim(what: str, lines: list[Line]) -> Sheet:
@@ -74,9 +94,11 @@ def _claim(what: str, lines: list[Line]) -> Sheet:
     rows = []
     for line in lines:
         failed = sum(m.status == FAILED for m in line.members)
+        unscored = len(line.trained) - line.last.n
         count = f"{line.last.n} of {len(line.members)}" + (f", {failed} failed" if failed else "")
+        count += f", {unscored} without a score" if unscored else ""
         beside = _beside(line) if known else ()
-        rows.append((_marked(line), count, *_cells(line.last), *beside))
+        rows.append((line.marked_title, count, *_cells(line.last), *beside))
     return Sheet(f"Last checkpoint, the claim, {what}", heads, tuple(rows))
 
 
@@ -92,7 +114,7 @@ def _paper(caption: str, lines: list[Line]) -> Sheet:
     heads = ("row", "seeds", "mean", "std", "s.e.", "best", "difference, s.e.")
     rows = [
         (
-            _marked(line),
+            line.marked_title,
             str(line.best.n),
             *_cells(line.best),
             _number(line.best.off(line.row.published), "+.1f"),
@@ -102,13 +124,14 @@ def _paper(caption: str, lines: list[Line]) -> Sheet:
     return Sheet(caption, heads, tuple(rows))
 
 
-def _selections(what: str, lines: list[Line]) -> Sheet:
+def _selections(head: Headline, what: str, lines: list[Line]) -> Sheet:
     rows = []
     for line in lines:
         chosen = [line.chosen(name) for name in CRITERIA]
         cells = ["—" if m is None else f"{m.score:.2f} (seed {m.seed})" for m in chosen]
         rows.append((line.row.title, *cells, _number(line.last.mean), _number(line.last.best)))
-    heads = ("row", *[f"by {name}" for name in CRITERIA], "mean", "best, by labels")
+    best = "best, by labels" if head.needs_labels else "best"
+    heads = ("row", *[f"by {name}" for name in CRITERIA], "mean", best)
     return Sheet(f"One member chosen without labels, last checkpoint; {what}", heads, tuple(rows))
 
 
@@ -116,15 +139,16 @@ def _seeds(what: str, lines: list[Line]) -> Sheet:
     seeds = sorted({m.seed for line in lines for m in line.members})
     rows = []
     for line in lines:
-        cells = {m.seed: m.status if m.score is None else f"{m.score:.2f}" for m in line.members}
+        cells = {m.seed: _cell(m) for m in line.members}
         rows.append((line.row.title, *[cells.get(seed, "") for seed in seeds]))
     heads = ("row", *[f"seed {seed}" for seed in seeds])
     return Sheet(f"Every seed, last checkpoint; {what}", heads, tuple(rows))
 
 
-def _marked(line: Line) -> str:
-    published = line.row.published
-    return line.row.title + (" †" if published and published.impossible else "")
+def _cell(member: Member) -> str:
+    if member.score is not None:
+        return f"{member.score:.2f}"
+    return "no score" if member.status == DONE else member.status
 
 
 def _cells(own: Statistics) -> tuple[str, str, str, str]:

@@ -67,9 +67,14 @@ class Headline:
         return " ".join([*self.job, *([self.part] if other else [])])
 
     @property
+    def needs_labels(self) -> bool:
+        """Whether whoever chooses by it chooses by labels."""
+        return self.job.metric not in suite.WITHOUT_FACTORS
+
+    @property
     def is_share(self) -> bool:
         """Whether it goes from 0 to 1, and up; what needs no labels is a distance from 0."""
-        return self.job.metric not in suite.WITHOUT_FACTORS
+        return self.needs_labels
 
     @property
     def unit(self) -> str:

@@ -69,9 +69,20 @@ class Line:
     headline: Headline
 
     @property
+    def trained(self) -> list[Member]:
+        """The members that are done, with or without a score."""
+        return [m for m in self.members if m.status == DONE]
+
+    @property
     def done(self) -> list[Member]:
         """The members that have a score."""
         return [m for m in self.members if m.score is not None]
+
+    @property
+    def marked_title(self) -> str:
+        """The row's title, marked where what is published cannot be true."""
+        published = self.row.published
+        return self.row.title + (" †" if published and published.impossible else "")
 
     @property
     def last(self) -> Statistics:
@@ -80,7 +91,7 @@ class Line:
 
     @property
     def best(self) -> Statistics:
-        """Of each member's best checkpoint by the supervised score: the paper's protocol."""
+        """Of each member's best checkpoint by the score itself: the paper's protocol."""
         return self._of([m.best for m in self.members if m.best is not None])
 
     def _of(self, scores: list[float]) -> Statistics:
