@@ -1,8 +1,8 @@
 """The same study on a real Ray cluster of several nodes, on loopback."""
 
 import gc
-import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -39,6 +39,12 @@ sample = 100
 method = "beta-vae"
 hyperparameters = { continuous = 3 }
 published = { mean = 70.11, std = 7.54, best = 84.62 }
+"""
+
+CASCADE = """
+[[rows]]
+method = "cascade-vae"
+hyperparameters = { continuous = 2, stage_steps = 20, warmup_stages = 1 }
 """
 
 
@@ -120,30 +126,64 @@ def test_an_answer_of_another_version_is_a_failure(study_file: Path, tmp_path: P
     assert "another version of unbraid" in result["reasons"][0]
 
 
-def test_a_node_that_sees_the_directory_writes_there_another_sends_its_files(
-    study_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_node_that_does_not_see_the_directory_sends_its_files(
+    cluster: Any, study_file: Path, tmp_path: Path
 ) -> None:
-    jobs = read(study_file).jobs
-    back = ("scores.json", "scores-300.json", "survey.json", "stages/3.safetensors")
+    """It knows the directory by a mark, which is another's before the first node comes."""
+    study_file.write_text(FILE + CASCADE)
+    study, store = read(study_file), Store(tmp_path / "out")
+    command = [sys.executable, "-m", "unbraid", "study", "run", str(study_file), "--out"]
+    driver = subprocess.Popen(
+        [*command, str(store.path), "--ray", cluster.address], stderr=subprocess.DEVNULL
+    )
+    _until(lambda: (store.path / on_ray.MARK).exists())
+    (store.path / on_ray.MARK).write_text("another directory's")
+    cluster.add_node(num_cpus=2)
+    assert driver.wait(timeout=300) == 0
+    local = Store(tmp_path / "local")
+    assert cli.main([*command[3:], str(local.path), "--workers", "2"]) == 0
+    assert table(study, store) == table(study, local)
+    for job in study.jobs:
+        here, there = store.run(job), local.run(job)
+        assert here.checkpoint_file.read_bytes() == there.checkpoint_file.read_bytes()
+        # Whoever trains there has locks there, which are not sent.
+        assert [file.name for file in there.path.glob("*lock")]
+        assert not list(here.path.glob("*lock"))
+        brought = {file.relative_to(here.path) for file in here.path.rglob("*") if file.is_file()}
+        assert brought < {file.relative_to(there.path) for file in there.path.rglob("*")}
+    cascade = study.rows[1].jobs[0]
+    stages = [sorted(f.name for f in s.run(cascade).path.glob("stages/*")) for s in (store, local)]
+    assert stages[0] == stages[1] != []
 
-    def pretended(jobs: Any, folder: Path, **_: Any) -> list[dict[str, Any]]:
-        for job in jobs:
-            out = folder / job.name
-            (out / "stages").mkdir(parents=True)
-            for name in (*back, "lock", "scores.json.partial"):
-                (out / name).write_text(job.key)
-        return [{"key": job.key, "status": "done"} for job in jobs]
 
-    monkeypatch.setattr(on_ray, "supervise", pretended)
-    (tmp_path / on_ray.MARK).write_text("this study")
-    given = json.loads(json.dumps([job.as_table() for job in jobs]))
-    answer = on_ray.carry_out(given, str(tmp_path), "another study")
-    assert [result["key"] for result, _ in answer] == [job.key for job in jobs]
-    assert [files for _, files in answer] == [dict.fromkeys(back, job.key.encode()) for job in jobs]
-    assert not (tmp_path / jobs[0].name).exists()
-    answer = on_ray.carry_out(given, str(tmp_path), "this study")
-    assert answer == [({"key": job.key, "status": "done"}, {}) for job in jobs]
-    assert (tmp_path / jobs[1].name / "scores.json").exists()
+def test_a_cluster_without_room_says_what_it_waits_for(cluster: Any) -> None:
+    cluster.add_node(num_cpus=4, memory=2**30)
+    small = on_ray.OnRay(cluster.address)
+    assert small.place == (
+        "a Ray cluster of 4 cores now; they wait until it has a node with a core and 1.5 GiB of"
+        " memory for Ray's tasks"
+    )
+    small.stop()
+    cluster.add_node(num_cpus=1, memory=2**31)
+    larger = on_ray.OnRay(cluster.address)
+    assert larger.place == "a Ray cluster of 5 cores now"
+    larger.stop()
+
+
+def test_an_address_where_nothing_listens_is_told_at_once(
+    study_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray is not even asked, which would wait for minutes."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("Ray was asked"))
+    for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}"):
+        assert cli.main(["study", "run", str(study_file), "--ray", address]) == 2
+        told = capsys.readouterr().err
+        assert f"ray={address}: no cluster answers there (Connection refused); start one" in told
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
+    assert cli.main(["study", "run", str(study_file), "--ray", "auto"]) == 2
+    assert f"ray=127.0.0.1:{port}: no cluster answers" in capsys.readouterr().err
 
 
 def test_no_cluster_is_one_line(

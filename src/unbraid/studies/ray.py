@@ -5,6 +5,8 @@ that dies leaves behind; only the driver writes results.
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import tempfile
 import uuid
 from pathlib import Path
@@ -20,6 +22,7 @@ from unbraid.studies.supervise import failed, supervise
 # A node's death is not the run's fault, so it does not count among a study's retries.
 NODES_THAT_MAY_DIE = 20
 MARK = "shared"
+CONNECT_SECONDS = 10.0
 # Of a run directory that only its node can see, what comes back to the driver.
 BROUGHT = ("config.toml", "log.jsonl", "checkpoint.safetensors", "provenance.json", "scores*.json")
 BROUGHT += ("survey.json", "stages/*.safetensors")
@@ -47,28 +50,24 @@ class OnRay:
                 f"ray={address}: Ray is not installed; pip install 'unbraid[cluster]'"
             ) from error
         self._ray, self._error = ray, RayError
+        # Ray itself waits for minutes for an address where nothing is.
+        _require_answer(address)
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise UserError(
-                f"ray={address}: no cluster answers there ({reason}); start one with ray start"
-                " --head, or give its address"
-            ) from error
-        kind, name = ("CPU", "cores") if device == "cpu" else ("GPU", "GPUs")
-        number = ray.cluster_resources().get(kind, 0)
-        self.place = f"a Ray cluster of {number:.0f} {name} now"
-        self.place += "" if number else "; they wait until a node brings one"
+            raise _no_cluster(address, reason) from error
+        self._takes = {"num_cpus": 1, "memory": MEMORY}
+        if device != "cpu":
+            self._takes |= {"num_gpus": 1, "memory": MEMORY_BESIDE_A_GPU}
+        self.place = _place(ray, self._takes)
         self._populations: dict[Any, list[Job]] = {}
 
     def start(self, jobs: list[Job], study: Study, store: Store) -> None:
         mark = uuid.uuid4().hex
         (store.path / MARK).write_text(mark)
         self._store = store
-        takes = {"num_cpus": 1, "memory": MEMORY}
-        if self._device != "cpu":
-            takes |= {"num_gpus": 1, "memory": MEMORY_BESIDE_A_GPU}
-        task = self._ray.remote(max_retries=NODES_THAT_MAY_DIE, **takes)(carry_out)
+        task = self._ray.remote(max_retries=NODES_THAT_MAY_DIE, **self._takes)(carry_out)
         path = str(store.path.resolve())
         how = {"device": self._device, "retries": study.retries, "patience": study.patience}
         for population in populations(jobs, self._members):
@@ -105,6 +104,41 @@ class OnRay:
                     file.write(data)
             results.append(result)
         return results
+
+
+def _require_answer(address: str) -> None:
+    """UserError if an address with a port takes no connection; any other is for Ray to find."""
+    given = os.environ.get("RAY_ADDRESS", "") if address == "auto" else address
+    host, _, port = given.rpartition("://")[2].rpartition(":")
+    if not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(given, getattr(error, "strerror", None) or str(error)) from error
+
+
+def _no_cluster(address: str, reason: str) -> UserError:
+    return UserError(
+        f"ray={address}: no cluster answers there ({reason}); start one with ray start --head, or"
+        " give its address"
+    )
+
+
+def _place(ray: Any, takes: dict[str, int]) -> str:
+    """What the cluster has now, and whether one of its nodes has what a worker takes."""
+    kind, name = ("GPU", "GPUs") if "num_gpus" in takes else ("CPU", "cores")
+    number = ray.cluster_resources().get(kind, 0)
+    place = f"a Ray cluster of {number:.0f} {name} now"
+    wanted = {kind: 1, "CPU": 1, "memory": takes["memory"]}
+    having = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if any(all(node.get(what, 0) >= least for what, least in wanted.items()) for node in having):
+        return place
+    lacking = "a core" if kind == "CPU" else "a core, a GPU"
+    return (
+        f"{place}; they wait until it has a node with {lacking} and {takes['memory'] / 2**30:g} GiB"
+        " of memory for Ray's tasks"
+    )
 
 
 def carry_out(tables: list[dict[str, Any]], path: str, mark: str, **how: Any) -> Answer:
