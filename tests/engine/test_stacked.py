@@ -18,7 +18,8 @@ from unbraid.data.factors import FactorSpace, FactorTable
 from unbraid.data.images import ImageTable, packed
 from unbraid.engine import Budget, Config, Run, member, noise, train, train_population
 from unbraid.engine.checkpoint import read
-from unbraid.engine.stacked import Pictures, Stack
+from unbraid.engine.pictures import Pictures
+from unbraid.engine.stacked import Stack
 from unbraid.engine.state import State
 from unbraid.engine.together import train_together
 from unbraid.methods import METHODS

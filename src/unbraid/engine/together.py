@@ -10,8 +10,9 @@ import torch
 
 from unbraid.data.images import ImageTable
 from unbraid.engine import stages
+from unbraid.engine.pictures import Pictures
 from unbraid.engine.run import Config, Run
-from unbraid.engine.stacked import Pictures, Stack
+from unbraid.engine.stacked import Stack
 from unbraid.engine.state import DivergedError, diverged
 from unbraid.engine.trainer import LOG_EVERY, Sitting, sitting, stoppable
 from unbraid.errors import UserError

@@ -32,7 +32,7 @@ from unbraid.data.images import ImageTable
 from unbraid.engine import Config, Run, checkpoint, train
 from unbraid.engine.configure import usable_device
 from unbraid.engine.encode import encode, load_trained
-from unbraid.engine.stacked import Pictures
+from unbraid.engine.pictures import Pictures
 from unbraid.engine.state import holds_weights_alone
 from unbraid.engine.together import in_one_step, train_together
 from unbraid.engine.trainer import CHECKPOINT_SECONDS
