@@ -14,7 +14,6 @@ import pytest
 import torch
 
 from unbraid import cli
-from unbraid.data import load
 from unbraid.data.images import ImageTable
 from unbraid.engine import Run
 from unbraid.engine.checkpoint import read as read_checkpoint
@@ -45,23 +44,11 @@ method = "chart-vae"
 
 
 @pytest.fixture
-def study_file(tmp_path: Path) -> Path:
-    path = tmp_path / "study.toml"
-    path.write_text(FILE)
-    return path
-
-
-@pytest.fixture
 def one_row(study_file: Path) -> Path:
     """Three seeds of the first row."""
     text = FILE.replace("seeds = 5", "seeds = 3").partition('[[rows]]\nmethod = "chart-vae"')[0]
     study_file.write_text(text)
     return study_file
-
-
-@pytest.fixture
-def corner(cache: Path) -> ImageTable:
-    return load("dsprites-corner")
 
 
 def members_in(store: Store, jobs: list[Job]) -> dict[Run, Job]:

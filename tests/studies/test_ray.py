@@ -49,13 +49,6 @@ hyperparameters = { continuous = 2, stage_steps = 20, warmup_stages = 1 }
 
 
 @pytest.fixture
-def study_file(tmp_path: Path) -> Path:
-    path = tmp_path / "study.toml"
-    path.write_text(FILE)
-    return path
-
-
-@pytest.fixture
 def cluster(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A head without cores, to which a test adds nodes; it reports to nobody."""
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")

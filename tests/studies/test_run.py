@@ -18,6 +18,24 @@ from unbraid.studies.store import Store, worker_lock
 from unbraid.studies.study import Scoring
 from unbraid.studies.worker import read_sample
 
+FILE = """
+data = "dsprites-corner"
+preset = "quick"
+precision = "fp32"
+seeds = 2
+steps = 40
+batch = 4
+checkpoints = 2
+sample = 200
+images = 300
+[[rows]]
+method = "beta-vae"
+hyperparameters = { continuous = 3 }
+[[rows]]
+method = "cascade-vae"
+hyperparameters = { continuous = 3, stage_steps = 5, warmup_stages = 2 }
+"""
+
 
 class Recorded:
     """An executor that makes results up and remembers what it was asked for."""
@@ -83,19 +101,6 @@ def test_only_what_is_missing_is_run_and_failures_only_if_asked(
     fourth = Recorded()
     run(read(wider), store, fourth)
     assert [job.config.seed for job in fourth.given] == [2, 2]
-
-
-@pytest.fixture
-def study_file(tmp_path: Path) -> Path:
-    path = tmp_path / "study.toml"
-    path.write_text(
-        'data = "dsprites-corner"\npreset = "quick"\nprecision = "fp32"\nseeds = 2\n'
-        "steps = 40\nbatch = 4\ncheckpoints = 2\nsample = 200\nimages = 300\n"
-        '[[rows]]\nmethod = "beta-vae"\nhyperparameters = { continuous = 3 }\n'
-        '[[rows]]\nmethod = "cascade-vae"\n'
-        "hyperparameters = { continuous = 3, stage_steps = 5, warmup_stages = 2 }\n"
-    )
-    return path
 
 
 def test_a_study_killed_goes_on_to_the_same_results(

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unbraid.data import load
 from unbraid.data.images import ImageTable
 from unbraid.engine import Config, Run
 from unbraid.studies import worker
@@ -31,11 +30,6 @@ images = 300
 method = "beta-vae"
 hyperparameters = { continuous = 3 }
 """
-
-
-@pytest.fixture
-def corner(cache: Path) -> ImageTable:
-    return load("dsprites-corner")
 
 
 @pytest.fixture

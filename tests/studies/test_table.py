@@ -44,13 +44,6 @@ seeds = [0]
 
 
 @pytest.fixture
-def study_file(tmp_path: Path) -> Path:
-    path = tmp_path / "study.toml"
-    path.write_text(FILE)
-    return path
-
-
-@pytest.fixture
 def store(study_file: Path, tmp_path: Path) -> Store:
     """Seeds 0 to 3 done, 4 failed, 5 missing; the other row empty. ELBO falls with the seed."""
     store = Store(tmp_path / "out")
