@@ -11,8 +11,8 @@ demo: .venv/.installed ## the main job: data, a run of minutes, its scores, its 
 	$(BIN)/unbraid evaluate runs/demo --images 50000
 	$(BIN)/unbraid traverse runs/demo
 
-test: .venv/.installed-dev ## the tests
-	$(BIN)/python -m pytest
+test: .venv/.installed-dev ## the tests, on every core
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 lint: .venv/.installed-dev ## format, lint, types
 	$(BIN)/ruff format --check .
