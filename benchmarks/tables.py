@@ -27,9 +27,14 @@ RESULTS = Path("results/studies")
 
 
 def views(study: Study) -> list[Study]:
-    """The study by each metric that its checkpoints are scored by, its own first."""
+    """The study by each metric that its checkpoints are scored by, its own first.
+
+    What is published is of its own alone.
+    """
     others = [Headline(job) for job in study.jobs[0].scoring.by if job != study.headline.job]
-    return [dataclasses.replace(study, headline=head) for head in (study.headline, *others)]
+    bare = [dataclasses.replace(row, published=None) for row in study.rows]
+    about = {"source": "", "rows": tuple(bare)}
+    return [study, *[dataclasses.replace(study, headline=head, **about) for head in others]]
 
 
 def page(study: Study, kept: Path) -> str:

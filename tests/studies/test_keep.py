@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmarks import tables
 
 from unbraid import cli
 from unbraid.data import load
@@ -12,12 +13,14 @@ from unbraid.engine import checkpoint, train
 from unbraid.engine.encode import encode, load_trained
 from unbraid.methods import METHODS
 from unbraid.studies.formats import table
+from unbraid.studies.keep import shown_of
 from unbraid.studies.read import read
 from unbraid.studies.store import Store
 from unbraid.studies.study import Job
 from unbraid.studies.table import measure
 from unbraid.studies.worker import read_result, work
 
+STUDIES = Path(__file__).parents[2] / "studies"
 FILE = """
 data = "dsprites-corner"
 preset = "quick"
@@ -219,3 +222,30 @@ def test_nothing_is_kept_of_nothing(
     assert cli.main(["study", "keep", str(study_file), *arguments]) == 2
     assert "no run of the study is there to keep" in capsys.readouterr().err
     assert not (tmp_path / "kept").exists()
+
+
+def test_weights_that_another_member_has_taken_the_place_of_are_dropped(
+    study_file: Path, tmp_path: Path
+) -> None:
+    """Kept of two seeds, then of four: of each study the best and the median stay."""
+    fewer = tmp_path / "fewer.toml"
+    fewer.write_text(FILE.replace("SEEDS", "2"))
+    kept = Store(tmp_path / "kept")
+    out = str(study_file.parent / "out")
+    assert cli.main(["study", "keep", str(fewer), "--out", out, "--to", str(kept.path)]) == 0
+    assert keep(study_file, kept.path) == 0
+    both = [read(study_file), read(fewer)]
+    shown = [{job.name for line in measure(s, kept) for job in shown_of(line)} for s in both]
+    tables.drop_weights(both, kept.path)
+    assert {job.name for job in with_weights(study_file, kept)} == shown[0] | shown[1]
+    tables.drop_weights(both[:1], kept.path)
+    assert {job.name for job in with_weights(study_file, kept)} == shown[0]
+
+
+def test_what_is_published_stands_beside_its_own_metric_alone() -> None:
+    study = read(STUDIES / "table1-quick.toml")
+    own, other = tables.views(study)
+    assert own == study
+    assert other.headline.job.metric == "classification"
+    assert {row.published for row in other.rows} == {None}
+    assert other.source == ""

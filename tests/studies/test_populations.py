@@ -123,7 +123,7 @@ def test_members_of_one_step_are_scored_as_they_go(
         assert other["kl"] == pytest.approx(one["kl"], rel=1e-3, abs=1e-5)
         assert other["elbo"] == pytest.approx(one["elbo"], rel=1e-4)
         assert other["key"] == job.key
-        samples = [worker.read_sample(store.run(job), job.scoring) for store in (alone, together)]
+        samples = [worker.read_sample(store.run(job)) for store in (alone, together)]
         assert samples[0] is not None
         assert samples[1] is not None
         assert samples[1].mean == pytest.approx(samples[0].mean, rel=0.02, abs=2e-3)
@@ -218,8 +218,7 @@ def test_a_population_that_is_killed_goes_on_to_the_same_results(
     driver = subprocess.Popen(
         [sys.executable, "-m", "unbraid", *command, str(store.path)], stderr=subprocess.DEVNULL
     )
-    second = study.jobs[1]
-    _until(lambda: worker.checkpoints_file(store.run(second), second.scoring).exists())
+    _until(lambda: (store.run(study.jobs[1]).path / worker.CHECKPOINTS).exists())
     driver.send_signal(signal.SIGKILL)
     driver.wait()
     capsys.readouterr()

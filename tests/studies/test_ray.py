@@ -129,7 +129,7 @@ def test_a_node_that_does_not_see_the_directory_sends_its_files(
     driver = subprocess.Popen(
         [*command, str(store.path), "--ray", cluster.address], stderr=subprocess.DEVNULL
     )
-    _until(lambda: (store.path / on_ray.MARK).exists())
+    _until(lambda: _text(store.path / on_ray.MARK) != "")
     (store.path / on_ray.MARK).write_text("another directory's")
     cluster.add_node(num_cpus=2)
     assert driver.wait(timeout=300) == 0
@@ -179,6 +179,26 @@ def test_an_address_where_nothing_listens_is_told_at_once(
     assert f"ray=127.0.0.1:{port}: no cluster answers" in capsys.readouterr().err
 
 
+def test_a_run_that_fails_elsewhere_takes_nothing_from_one_that_is_trained(
+    study_file: Path, tmp_path: Path
+) -> None:
+    job = read(study_file).jobs[0]
+    executor: Any = object.__new__(on_ray.OnRay)
+    executor._error, executor._store = KeyError, Store(tmp_path)
+    run = executor._store.run(job)
+    brought = {"checkpoint.safetensors": b"of step 6", "worker.log": b"no room", "log.jsonl": b""}
+    answer = [(on_ray.failed(job, ["no room"]), brought)]
+    executor._ray = SimpleNamespace(get=lambda _: answer)
+    executor._gathered(None, [job])
+    assert run.checkpoint_file.read_bytes() == b"of step 6"
+    run.checkpoint_file.write_bytes(b"of step 60")
+    run.log_file.write_bytes(b"whole")
+    executor._gathered(None, [job])
+    assert run.checkpoint_file.read_bytes() == b"of step 60"
+    assert run.log_file.read_bytes() == b"whole"
+    assert (run.path / "worker.log").read_bytes() == b"no room"
+
+
 def test_no_cluster_is_one_line(
     study_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,6 +224,10 @@ def test_workers_are_the_clusters_affair(
 ) -> None:
     assert cli.main(["study", "run", str(study_file), "--ray", "auto", "--workers", "2"]) == 2
     assert "workers=2: a cluster's cores decide" in capsys.readouterr().err
+
+
+def _text(file: Path) -> str:
+    return file.read_text() if file.exists() else ""
 
 
 def _until(holds: Callable[[], bool]) -> None:

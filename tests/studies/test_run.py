@@ -15,8 +15,7 @@ from unbraid.engine import Run, train
 from unbraid.studies.read import read
 from unbraid.studies.run import run, status, steps_done
 from unbraid.studies.store import Store, worker_lock
-from unbraid.studies.study import Scoring
-from unbraid.studies.worker import read_sample
+from unbraid.studies.worker import marks, read_sample
 
 FILE = """
 data = "dsprites-corner"
@@ -60,9 +59,6 @@ class Recorded:
 
 
 def test_marks_are_even_and_end_with_the_last_step() -> None:
-    def marks(steps: int, checkpoints: int) -> list[int]:
-        return Scoring(("factor-vae",), (), checkpoints, 200).marks(steps)
-
     assert marks(300_000, 30) == list(range(10_000, 300_001, 10_000))
     assert marks(7, 3) == [2, 4, 7]
     assert marks(100, 0) == [100]
@@ -134,7 +130,7 @@ def test_a_study_killed_goes_on_to_the_same_results(
         assert result["images"] == 300
         assert list(result["checkpoints"]) == ["10", "20", "30", "40"]
     for job in study.jobs:
-        codes = read_sample(straight.run(job), job.scoring)
+        codes = read_sample(straight.run(job))
         assert codes is not None
         assert len(codes.mean) == 200
         assert (codes.category is None) == (job.config.method.name == "beta-vae")

@@ -224,6 +224,14 @@ def test_a_run_is_of_ones_own_images_as_they_are(
             + "published = { mean = 80.0, std = 1.0, best = 81.0 }\n",
             "its hyperparameters make several rows, and figures are of one",
         ),
+        (
+            ROW + "published = { mean = 80.0, std = inf, best = 81.0 }\n",
+            "give 74.41 where 0.7441 is meant",
+        ),
+        (
+            ROW + "published = { mean = 80.0, std = '1.0', best = 81.0 }\n",
+            "mean, std and best, percent",
+        ),
         (ROW + "seeds = [1]\n" + ROW + "seeds = [2]\n", "2 rows are called 'β-VAE, m=10'"),
         (ROW + "hyperparameters = { beta = 'x' }\n", "beta='x': give a value of type float"),
         ('metrics = ["best"]\n' + ROW, "metric 'best': unknown"),

@@ -22,9 +22,9 @@ from unbraid.studies.formats import FORMATS, table
 from unbraid.studies.read import read
 from unbraid.studies.sheets import notes, sheets
 from unbraid.studies.store import Store
-from unbraid.studies.study import Headline, Published, Scoring, Study
+from unbraid.studies.study import Headline, Published, Study
 from unbraid.studies.table import Statistics, measure
-from unbraid.studies.worker import read_result, read_sample, sample_file, save_sample, work
+from unbraid.studies.worker import read_result, read_sample, save_sample, work
 
 SCORES = {0: 0.50, 1: 0.60, 2: 0.70, 3: 0.64}
 FILE = """
@@ -106,8 +106,8 @@ def test_where_nothing_is_published_no_column_waits_for_it(study_file: Path, sto
     text = FILE.replace('source = "A paper"\n', "").replace("published = {", "# published = {")
     study_file.write_text(text)
     study = read(study_file)
-    claim = sheets(study, measure(study, store))[0]
-    assert claim.heads == ("row", "seeds", "mean", "std", "s.e.", "best")
+    claim, paper, *_ = sheets(study, measure(study, store))
+    assert claim.heads == paper.heads == ("row", "seeds", "mean", "std", "s.e.", "best")
     assert claim.rows[0] == (
         *("FactorVAE, m=10", "4 of 6, 1 failed", "61.00", "8.41", "4.20", "70.00"),
     )
@@ -162,9 +162,9 @@ def test_agreement_puts_a_good_code_before_a_collapsed_one() -> None:
 def test_of_many_codes_every_few_are_kept_to_compare(tmp_path: Path) -> None:
     mean = np.arange(5_001, dtype=np.float32)[:, None].repeat(2, axis=1) / 5_001
     category = np.arange(5_001) % 3
-    run, scoring = Run(tmp_path / "run"), Scoring((), (), 0, 5_001)
-    save_sample(run, scoring, Codes(mean, mean + 1, category, 3))
-    kept = read_sample(run, scoring)
+    run = Run(tmp_path / "run")
+    save_sample(run, Codes(mean, mean + 1, category, 3))
+    kept = read_sample(run)
     assert kept is not None
     assert kept.std is not None
     assert kept.category is not None
@@ -173,12 +173,12 @@ def test_of_many_codes_every_few_are_kept_to_compare(tmp_path: Path) -> None:
     np.testing.assert_allclose(kept.std, mean[::3] + 1, atol=1e-3)
     assert (kept.category == category[::3]).all()
     assert kept.mean.dtype == np.float32
-    assert read_sample(run, Scoring((), (), 0, 5_000)) is None
+    assert read_sample(Run(tmp_path / "none")) is None
     for cut in (0, 10, -30):
         (tmp_path / "cut").mkdir(exist_ok=True)
-        whole = sample_file(run, scoring).read_bytes()
-        sample_file(Run(tmp_path / "cut"), scoring).write_bytes(whole[:cut])
-        assert read_sample(Run(tmp_path / "cut"), scoring) is None
+        whole = (run.path / "sample.npz").read_bytes()
+        (tmp_path / "cut" / "sample.npz").write_bytes(whole[:cut])
+        assert read_sample(Run(tmp_path / "cut")) is None
 
 
 def test_a_member_chosen_by_udr_comes_from_the_runs_own_codes(
@@ -191,7 +191,7 @@ def test_a_member_chosen_by_udr_comes_from_the_runs_own_codes(
         mean = shared if job.config.seed else rng.normal(size=(500, 2)).astype(np.float32)
         run = store.run(job)
         run.path.mkdir()
-        save_sample(Run(run.path), job.scoring, Codes(mean, np.full_like(mean, 0.1)))
+        save_sample(Run(run.path), Codes(mean, np.full_like(mean, 0.1)))
     chosen = measure(study, store)[0].chosen("udr")
     assert chosen is not None
     assert chosen.seed == 1
@@ -254,6 +254,8 @@ def test_nothing_is_chosen_where_there_is_no_choice(study_file: Path, store: Sto
     assert dataclasses.replace(line, members=tuple(two)).chosen("udr") is None
     assert dataclasses.replace(line, members=tuple(two)).chosen("agreement") is None
     assert dataclasses.replace(line, members=tuple(two)).chosen("elbo") is two[0]
+    alike = [dataclasses.replace(m, criteria={"agreement": 0.0}) for m in line.members[:4]]
+    assert dataclasses.replace(line, members=tuple(alike)).chosen("agreement") is None
     assert dataclasses.replace(line, members=tuple(two[:1])).chosen("elbo") is None
 
 
@@ -267,8 +269,8 @@ def test_a_row_without_a_code_to_classify_says_so(study_file: Path, store: Store
     claim, *_, seeds = sheets(study, lines)
     assert claim.rows[0][1] == "0 of 6, 1 failed, 4 without a score"
     assert seeds.rows[0][1:] == ("no score",) * 4 + ("failed", "missing")
-    told = "FactorVAE, m=10: 4 runs are done and have no score: the method has no discrete code"
-    assert told in "\n".join(notes(study, lines))
+    told = "of 4 runs that are done none have a score: the method has no discrete code"
+    assert f"FactorVAE, m=10: {told}" in "\n".join(notes(study, lines))
 
 
 def test_what_needs_no_labels_is_not_said_to_need_them(study_file: Path, store: Store) -> None:

@@ -12,9 +12,9 @@ from unbraid.engine.state import holds_weights_alone
 from unbraid.errors import UserError
 from unbraid.files import written_atomically
 from unbraid.studies.store import Store
-from unbraid.studies.study import Job, Scoring, Study
+from unbraid.studies.study import Job, Study
 from unbraid.studies.table import Line, measure
-from unbraid.studies.worker import sample_file
+from unbraid.studies.worker import SAMPLE
 
 # Whole numbers, the narrowest first.
 WHOLE = (torch.int8, torch.int16, torch.int32)
@@ -28,7 +28,8 @@ def keep(study: Study, store: Store, to: Store, *, weights: bool = True) -> list
     checkpoint, unless `weights` is false: enough to encode and to draw, not to train on, and
     without what only training needs, such as FactorVAE's discriminator. Nothing
     that stands there is removed, and a run that was begun there is left alone, for a study to
-    finish. UserError if a study runs there, or nothing is run.
+    finish; one that is trained there gets its line. UserError if a study runs there, or nothing is
+    run.
     """
     if store.path.resolve() == to.path.resolve():
         raise UserError(f"{to.path}: that is where the runs are; give another --to")
@@ -42,10 +43,13 @@ def keep(study: Study, store: Store, to: Store, *, weights: bool = True) -> list
     with to.exclusively(flag="--to"):
         held = to.results()
         free = [job for job in jobs if not _begun(to.run(job))]
-        for job in tqdm(free, desc="keeping", unit="run"):
+        for job in tqdm(jobs, desc="keeping", unit="run"):
+            if job in free:
+                _copy(store.run(job), to.run(job))
+            elif not _trained(job, to.run(job)):
+                continue
             if held.get(job.key) != known[job.key]:
                 to.append(known[job.key])
-            _copy(store.run(job), to.run(job), job.scoring)
         if weights:
             shown = {job.key for line in measure(study, to) for job in shown_of(line)}
             for job in free:
@@ -66,13 +70,19 @@ def _begun(run: Run) -> bool:
     return found is None or not holds_weights_alone(found)
 
 
+def _trained(job: Job, run: Run) -> bool:
+    """Whether a run that was begun there has come to the end of the job's budget."""
+    found = checkpoint.whole(run.checkpoint_file, run.read_config().identity())
+    return found is not None and found.step >= job.config.budget.steps
+
+
 def shown_of(line: Line) -> list[Job]:
     """The row's best member and its median one, whose weights are kept."""
     return [member.job for member in (line.winner, line.median) if member is not None]
 
 
-def _copy(run: Run, to: Run, scoring: Scoring) -> None:
-    for file in (run.config_file, run.log_file, sample_file(run, scoring)):
+def _copy(run: Run, to: Run) -> None:
+    for file in (run.config_file, run.log_file, run.path / SAMPLE):
         if file.exists():
             with written_atomically(to.path / file.name) as copy:
                 copy.write(file.read_bytes())

@@ -12,12 +12,13 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from unbraid.engine import checkpoint
 from unbraid.errors import UserError
 from unbraid.files import written_atomically
 from unbraid.studies.executors import members_of
-from unbraid.studies.store import Store
+from unbraid.studies.store import DONE, Store
 from unbraid.studies.study import Job, Study, populations
-from unbraid.studies.supervise import failed, supervise
+from unbraid.studies.supervise import OUTPUT, failed, supervise
 
 # A node's death is not the run's fault, so it does not count among a study's retries.
 NODES_THAT_MAY_DIE = 20
@@ -26,7 +27,7 @@ CONNECT_SECONDS = 10.0
 # Of a run directory that only its node can see, what comes back to the driver.
 BROUGHT = ("config.toml", "log.jsonl", "checkpoint.safetensors", "provenance.json", "scores*.json")
 BROUGHT += ("survey.json", "stages/*.safetensors")
-BROUGHT += ("result.json", "checkpoints-*.json", "sample-*.npz", "worker.log")
+BROUGHT += ("result.json", "checkpoints.json", "sample.npz", "worker.log")
 # What a worker takes at most (a test holds training below it), so that Ray places no more of them
 # on a node than its memory has room for: what it kills for memory it tries again for ever.
 MEMORY = 3 * 2**29
@@ -99,8 +100,12 @@ class OnRay:
                 why = "its node has another version of unbraid: install the same everywhere"
                 results.append(failed(job, [why]))
                 continue
+            run = self._store.run(job)
+            # What failed on its node takes nothing from what was trained before.
+            if result["status"] != DONE and checkpoint.exists(run.checkpoint_file):
+                files = {name: data for name, data in files.items() if name == OUTPUT}
             for name, data in files.items():
-                with written_atomically(self._store.run(job).path / name) as file:
+                with written_atomically(run.path / name) as file:
                     file.write(data)
             results.append(result)
         return results
@@ -114,7 +119,7 @@ def _require_answer(address: str) -> None:
         return
     try:
         socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, ValueError) as error:
         raise _no_cluster(given, getattr(error, "strerror", None) or str(error)) from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import itertools
+import math
 import tomllib
 import typing
 from pathlib import Path
@@ -172,7 +173,8 @@ def _named_apart(rows: list[Row], path: Path) -> list[Row]:
 
 
 def _settings(config: Config) -> dict[str, Any]:
-    return dataclasses.asdict(config.budget) | dataclasses.asdict(config.method)
+    method = {"method": config.method.name, **dataclasses.asdict(config.method)}
+    return dataclasses.asdict(config.budget) | method
 
 
 def _one_line(text: Any) -> str:
@@ -214,6 +216,8 @@ def _published(given: dict[str, Any], headline: Headline, path: Path) -> Publish
     seeds = given.get("seeds", 10)
     try:
         found = {name: float(given[name]) for name in ("mean", "std", "best")}
+        if not all(type(given[name]) in (int, float) for name in found):
+            raise TypeError
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{path}: published={given}: mean, std and best, {headline.unit}; give these three"
@@ -229,7 +233,7 @@ def _published(given: dict[str, Any], headline: Headline, path: Path) -> Publish
             f"{path}: published={given}: the best of some scores is no worse than their mean; give"
             " them as they were published"
         )
-    if headline.is_share and not 1 < best <= 100:
+    if (headline.is_share and not 1 < best <= 100) or not all(map(math.isfinite, found.values())):
         raise UserError(
             f"{path}: published={given}: the table is in percent; give 74.41 where 0.7441 is meant"
         )

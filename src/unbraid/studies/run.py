@@ -167,9 +167,9 @@ def status(study: Study, store: Store) -> str:
 
 
 def _state(job: Job, known: dict[str, Result], store: Store) -> str:
-    if busy(store.run(job)):
-        return "running"
-    return known[job.key]["status"] if job.key in known else "missing"
+    status = known[job.key]["status"] if job.key in known else "missing"
+    # One that is done may be given another metric by another study just now.
+    return "running" if status != DONE and busy(store.run(job)) else status
 
 
 def _time_left(study: Study, known: dict[str, Result], store: Store) -> str:

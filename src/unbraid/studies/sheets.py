@@ -71,8 +71,8 @@ def notes(study: Study, lines: list[Line]) -> list[str]:
     for line in lines:
         if len(line.trained) > len(line.done):
             found.append(
-                f"{line.row.title}: {len(line.trained) - len(line.done)} runs are done and have no"
-                f" score: {_want(line.headline)}."
+                f"{line.row.title}: of {len(line.trained)} runs that are done"
+                f" {len(line.done) or 'none'} have a score: {_want(line.headline)}."
             )
     missing = sum(m.status == "missing" for line in lines for m in line.members)
     if missing:
@@ -111,16 +111,14 @@ def _beside(line: Line) -> tuple[str, str, str]:
 
 
 def _paper(caption: str, lines: list[Line]) -> Sheet:
-    heads = ("row", "seeds", "mean", "std", "s.e.", "best", "difference, s.e.")
-    rows = [
-        (
-            line.marked_title,
-            str(line.best.n),
-            *_cells(line.best),
-            _number(line.best.off(line.row.published), "+.1f"),
-        )
-        for line in lines
-    ]
+    heads = ("row", "seeds", "mean", "std", "s.e.", "best")
+    known = any(line.row.published for line in lines)
+    if known:
+        heads += ("difference, s.e.",)
+    rows = []
+    for line in lines:
+        beside = (_number(line.best.off(line.row.published), "+.1f"),) if known else ()
+        rows.append((line.marked_title, str(line.best.n), *_cells(line.best), *beside))
     return Sheet(caption, heads, tuple(rows))
 
 

@@ -1,7 +1,7 @@
 """Where a study's runs and results are: one directory, any number of studies, one at a time.
 
 `results.jsonl` has a line a finished run and is only ever added to; each run's directory stands
-beside it, named by the key of its training.
+beside it, named by a key of all but the last scores.
 """
 
 from __future__ import annotations

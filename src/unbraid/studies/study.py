@@ -106,14 +106,10 @@ class Scoring:
     images: int = 0
 
     @property
-    def scores(self) -> list[Headline]:
-        """What a checkpoint that is scored on the way gets, where the run has a code for it."""
-        return [Headline(one, part) for one in self.by for part in one.parts or ("",)]
-
-    def marks(self, steps: int) -> list[int]:
-        """After which of so many steps a checkpoint is scored: evenly spaced, the last always."""
-        number = min(max(1, self.checkpoints), steps)
-        return [steps * (i + 1) // number for i in range(number)]
+    def along(self) -> dict[str, Any]:
+        """What is kept and scored as a run goes, which nothing makes up for once it is trained."""
+        marks = {"checkpoints": self.checkpoints, "by": self.by} if self.checkpoints else {}
+        return {"sample": self.sample, **marks}
 
 
 @dataclass(frozen=True)
@@ -150,9 +146,12 @@ class Job:
 
     @property
     def name(self) -> str:
-        """The run directory's name, with the key of the training alone: one run, many scorings."""
-        training = _digest({"config": self.config.as_table()})
-        return f"{self.config.method.name}-seed{self.config.seed}-{training}"
+        """The run directory's name, with a key of all but what is scored of the last checkpoint.
+
+        So a run that is trained can be given another metric, or more images.
+        """
+        run = _digest({"config": self.config.as_table(), "along": self.scoring.along})
+        return f"{self.config.method.name}-seed{self.config.seed}-{run}"
 
 
 def _digest(table: dict[str, Any]) -> str:

@@ -55,11 +55,13 @@ def supervise(
     while waiting:
         population = waiting.pop(0)
         outs = [folder / job.name for job in population]
+        began = False
         given = {"jobs": [job.as_table() for job in population], "device": device}
         try:
             for out in outs:
                 out.mkdir(parents=True, exist_ok=True)
                 (out / RESULT).unlink(missing_ok=True)
+            began = True
             ended = _attempt(
                 given, outs[0] / OUTPUT, folder, patience, stop, command, environment or {}
             )
@@ -69,6 +71,8 @@ def supervise(
         again = []
         for job, out in zip(population, outs, strict=True):
             try:
+                if not began:
+                    raise OSError(f"{out / RESULT}: may be of another scoring")
                 result = read_result(Run(out))
                 before = reasons[job.key]
                 results[job.key] = {**result, "attempts": len(before) + 1, "reasons": before}

@@ -107,10 +107,12 @@ class Line:
     def chosen(self, criterion: str) -> Member | None:
         """The member that a label-free criterion puts first; None where it has no choice.
 
-        Of one member there is none, and two are always as like each other as the other way round.
+        Of one member there is none, nor where it is the same for all, and two are always as like
+        each other as the other way round.
         """
         have = [m for m in self.done if criterion in m.criteria]
-        if len(have) < (2 if criterion == "elbo" else 3):
+        apart = len({m.criteria[criterion] for m in have}) > 1
+        if not apart or len(have) < (2 if criterion == "elbo" else 3):
             return None
         return max(have, key=lambda m: m.criteria[criterion], default=None)
 
@@ -134,7 +136,7 @@ def _line(row: Row, study: Study, known: dict[str, Result], store: Store) -> Lin
     codes = {}
     for job in row.jobs:
         done = known.get(job.key, {}).get("status") == DONE
-        if done and (sample := read_sample(store.run(job), job.scoring)) is not None:
+        if done and (sample := read_sample(store.run(job))) is not None:
             codes[job.key] = sample
     others = compared(codes)
     members = [_member(j, study, known.get(j.key), others.get(j.key, {})) for j in row.jobs]

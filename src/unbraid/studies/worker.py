@@ -29,11 +29,10 @@ from filelock import FileLock
 from unbraid.codes import Codes
 from unbraid.data import cache, load
 from unbraid.data.images import ImageTable
-from unbraid.engine import Config, Run, checkpoint, train
+from unbraid.engine import Config, Run, train
 from unbraid.engine.configure import usable_device
 from unbraid.engine.encode import encode, load_trained
 from unbraid.engine.pictures import Pictures
-from unbraid.engine.state import holds_weights_alone
 from unbraid.engine.together import in_one_step, train_together
 from unbraid.engine.trainer import CHECKPOINT_SECONDS
 from unbraid.errors import UserError
@@ -41,41 +40,34 @@ from unbraid.files import written_atomically
 from unbraid.metrics import suite
 from unbraid.metrics.evaluate import drawn, evaluate
 from unbraid.studies.store import worker_lock
-from unbraid.studies.study import Headline, Job, Scoring
+from unbraid.studies.study import Headline, Job
 
-RESULT = "result.json"
+RESULT, CHECKPOINTS, SAMPLE = "result.json", "checkpoints.json", "sample.npz"
 # Images of the sample that members are compared on, at most.
 COMPARED = 2_500
-
-# The scores of each checkpoint, by its step; None is no score, for want of a code or a label.
-Marks = dict[str, dict[str, float | None]]
 
 
 def work(members: Mapping[Run, Job], table: ImageTable, *, device: str = "cpu") -> dict[Run, str]:
     """Train, score every checkpoint asked for, evaluate the last; continues what is there.
 
-    What was trained, by this study or another, is not trained again, unless a score is asked for
-    of a checkpoint on the way that is gone. The members differ in their seed alone. On a GPU they
-    are trained as one population, elsewhere one after another. Returns why those failed that did;
-    no other is held up by them.
+    What is trained, for this study or another, is only evaluated. The members differ in their seed
+    alone. On a GPU they are trained as one population, elsewhere one after another. Returns why
+    those failed that did; no other is held up by them.
     """
     lost: dict[Run, str] = {}
     one = next(iter(members.values()))
     steps, scoring = one.config.budget.steps, one.scoring
     index = drawn(table, scoring.sample)
-    scored = {run: _read_checkpoints(run, scoring) for run in members}
-    for run, job in members.items():
-        with _noted(run, lost):
-            _begin_anew_if_past(run, job, scored[run], table)
+    scored = {run: _read_checkpoints(run) for run in members}
     pictures: Pictures | None = None
     if len(members) > 1 and in_one_step(one.config.method, device):
         pictures = Pictures(table, usable_device(device))
-    for step in scoring.marks(steps):
+    for step in marks(steps, scoring.checkpoints):
         # Scored to the end once, it is trained on if its last checkpoint has been lost since.
         behind = {
             run: _until(step, job.config.of(table))
             for run, job in members.items()
-            if run not in lost and (step == steps or not _has(scored[run], step, scoring))
+            if run not in lost and (step == steps or str(step) not in scored[run])
         }
         lost |= _train(behind, table, device, pictures)
         for run in behind:
@@ -108,25 +100,6 @@ def _train(
     return lost
 
 
-def _begin_anew_if_past(run: Run, job: Job, scored: Marks, table: ImageTable) -> None:
-    """Remove what is trained if a checkpoint to be scored lies behind it, or it is weights alone.
-
-    Its results stand in the study's file, and the same configuration gives the same run.
-    """
-    if not checkpoint.exists(run.checkpoint_file):
-        return
-    saved = checkpoint.read(run.checkpoint_file, job.config.of(table).identity())
-    marks = job.scoring.marks(job.config.budget.steps) if job.scoring.checkpoints else []
-    unscored = [step for step in marks if not _has(scored, step, job.scoring)]
-    if holds_weights_alone(saved) or any(step < saved.step for step in unscored):
-        for file in (*run.written_by_training, *run.path.glob("scores*.json")):
-            file.unlink(missing_ok=True)
-
-
-def _has(scored: Marks, step: int, scoring: Scoring) -> bool:
-    return {head.name for head in scoring.scores} <= scored.get(str(step), {}).keys()
-
-
 def _until(step: int, config: Config) -> Config:
     return dataclasses.replace(config, budget=dataclasses.replace(config.budget, steps=step))
 
@@ -143,36 +116,31 @@ def _look(
     run: Run,
     job: Job,
     step: int,
-    scored: Marks,
+    scored: dict[str, dict[str, float | None]],
     table: ImageTable,
     index: np.ndarray,
     device: str,
 ) -> None:
     """Score the sample at this step, if that is asked for; keep the last step's codes."""
     last = step == job.config.budget.steps
-    known = not job.scoring.checkpoints or _has(scored, step, job.scoring)
-    if known and not (last and not sample_file(run, job.scoring).exists()):
+    known = str(step) in scored
+    if known and not (last and not (run.path / SAMPLE).exists()):
         return
     codes = encode(load_trained(run, table, device), table, index=index)
-    if not known:
-        before = scored.get(str(step), {})
-        scored[str(step)] = before | _score(job, codes, table.factors.factors_of(index), table)
-        _write(checkpoints_file(run, job.scoring), scored)
+    if job.scoring.checkpoints and not known:
+        scored[str(step)] = _score(job, codes, table.factors.factors_of(index), table)
+        _write(run.path / CHECKPOINTS, scored)
     if last:
-        save_sample(run, job.scoring, codes)
+        save_sample(run, codes)
 
 
-def checkpoints_file(run: Run, scoring: Scoring) -> Path:
-    """The scores on the way, of a sample of this size."""
-    return run.path / f"checkpoints-{scoring.sample}.json"
+def marks(steps: int, checkpoints: int) -> list[int]:
+    """After which steps a checkpoint is scored: evenly spaced, the last step always."""
+    number = min(max(1, checkpoints), steps)
+    return [steps * (i + 1) // number for i in range(number)]
 
 
-def sample_file(run: Run, scoring: Scoring) -> Path:
-    """The codes of a sample of this size."""
-    return run.path / f"sample-{scoring.sample}.npz"
-
-
-def save_sample(run: Run, scoring: Scoring, codes: Codes) -> None:
+def save_sample(run: Run, codes: Codes) -> None:
     """Keep codes of the sample for criteria that compare members: COMPARED images, in halves."""
     some = slice(None, None, -(-len(codes.mean) // COMPARED))
     arrays = {"mean": codes.mean[some].astype(np.float16)}
@@ -181,7 +149,7 @@ def save_sample(run: Run, scoring: Scoring, codes: Codes) -> None:
     if codes.category is not None:
         category = codes.category[some].astype(np.min_scalar_type(codes.categories))
         arrays |= {"category": category, "categories": np.array(codes.categories)}
-    with written_atomically(sample_file(run, scoring)) as file:
+    with written_atomically(run.path / SAMPLE) as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
@@ -190,10 +158,10 @@ def read_result(run: Run) -> dict[str, Any]:
     return json.loads((run.path / RESULT).read_text())
 
 
-def read_sample(run: Run, scoring: Scoring) -> Codes | None:
+def read_sample(run: Run) -> Codes | None:
     """The codes of the sample, or None if the file is gone or damaged."""
     try:
-        with np.load(io.BytesIO(sample_file(run, scoring).read_bytes())) as arrays:
+        with np.load(io.BytesIO((run.path / SAMPLE).read_bytes())) as arrays:
             held = dict(arrays)
         held["mean"]
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
@@ -211,8 +179,8 @@ def read_sample(run: Run, scoring: Scoring) -> Codes | None:
 def _score(
     job: Job, codes: Codes, factors: np.ndarray, table: ImageTable
 ) -> dict[str, float | None]:
-    """The sample's scores by the protocols asked for; None where there is no code for one."""
-    scores: dict[str, float | None] = {head.name: None for head in job.scoring.scores}
+    """The sample's scores by the protocols asked for; none where there is no code for one."""
+    scores: dict[str, float | None] = {}
     label = table.factors.label
     for one in job.scoring.by:
         discrete = one.metric == "classification"
@@ -228,11 +196,12 @@ def _score(
     return scores
 
 
-def _result(job: Job, run: Run, outcome: dict[str, Any], scored: Marks) -> dict[str, Any]:
-    names = [head.name for head in job.scoring.scores]
-    marks = job.scoring.marks(job.config.budget.steps) if job.scoring.checkpoints else []
-    here = {str(step): scored[str(step)] for step in marks}
+def _result(
+    job: Job, run: Run, outcome: dict[str, Any], scored: dict[str, dict[str, float | None]]
+) -> dict[str, Any]:
     sittings = json.loads(run.provenance_file.read_text())
+    # One that is only evaluated here was made elsewhere; a kill leaves no sitting that tells of it.
+    made = [s for s in sittings if s["to_step"] > s["from_step"]] or sittings
     log = run.read_log()
     return {
         "key": job.key,
@@ -242,20 +211,17 @@ def _result(job: Job, run: Run, outcome: dict[str, Any], scored: Marks) -> dict[
         "images": outcome["images"],
         "scores": outcome["scores"],
         "kl": outcome["kl"],
-        "checkpoints": {
-            step: {name: scores[name] for name in names if scores[name] is not None}
-            for step, scores in here.items()
-        },
+        "checkpoints": scored,
         "sample": job.scoring.sample,
         "elbo": log[-1]["elbo"],
         "training_seconds": round(sum(s["seconds"] / s.get("members", 1) for s in sittings), 1),
-        "started": sittings[0]["started"],
-        **{key: sittings[-1][key] for key in ("unbraid", "torch", "python", "machine", "device")},
+        "started": made[0]["started"],
+        **{key: made[-1][key] for key in ("unbraid", "torch", "python", "machine", "device")},
     }
 
 
-def _read_checkpoints(run: Run, scoring: Scoring) -> Marks:
-    path = checkpoints_file(run, scoring)
+def _read_checkpoints(run: Run) -> dict[str, dict[str, float | None]]:
+    path = run.path / CHECKPOINTS
     return json.loads(path.read_text()) if path.exists() else {}
 
 
