@@ -176,3 +176,20 @@ def test_a_result_from_before_is_no_sign_that_a_run_is_done(job: Job, tmp_path: 
     (out / "result.json").write_text(RESULT)
     (result,) = supervise([job], tmp_path, retries=0, command=script("sys.exit(4)"))
     assert result["reasons"] == ["exit code 4: no output"]
+
+
+def test_what_another_scoring_left_is_not_this_ones_result(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They share the directory, and the disk refuses to remove the other's result."""
+
+    def refuses(path: Path, missing_ok: bool = False) -> None:
+        raise OSError(30, "Read-only file system")
+
+    out = tmp_path / job.name
+    out.mkdir()
+    (out / "result.json").write_text(RESULT)
+    monkeypatch.setattr(Path, "unlink", refuses)
+    (result,) = supervise([job], tmp_path, retries=0, command=script(WRITE))
+    assert (result["key"], result["status"]) == (job.key, "failed")
+    assert "Read-only file system" in result["reasons"][0]
