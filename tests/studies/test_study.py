@@ -91,6 +91,12 @@ def test_a_best_within_reach_is_possible() -> None:
     assert Published(0.1, 0.3, 1.1).impossible
 
 
+def test_a_best_far_below_the_mean_is_impossible_too() -> None:
+    """Of distances the least is the best: nine ones and a zero, √9 stds below."""
+    assert not Published(0.9, 0.3, 0.0).impossible
+    assert Published(0.9, 0.3, -0.1).impossible
+
+
 def test_a_list_of_values_is_a_grid(study_file: Callable[[str], Path]) -> None:
     study = read(
         study_file(
@@ -226,7 +232,7 @@ def test_a_run_is_of_ones_own_images_as_they_are(
         ),
         (
             ROW + "published = { mean = 80.0, std = inf, best = 81.0 }\n",
-            "give 74.41 where 0.7441 is meant",
+            "mean, std and best, percent; give these three numbers",
         ),
         (
             ROW + "published = { mean = 80.0, std = '1.0', best = 81.0 }\n",

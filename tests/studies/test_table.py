@@ -95,7 +95,7 @@ def test_nothing_is_dropped_and_the_claim_is_the_last_checkpoint(
     assert seeds.rows[0][1:] == ("50.00", "60.00", "70.00", "64.00", "failed", "missing")
     told = "\n".join(notes(study, lines))
     assert "Published: A paper." in told
-    assert "the best lies 6.9 stds above the mean, and 10 numbers allow 2.85" in told
+    assert "the best lies 6.9 stds from the mean, and 10 numbers allow 2.85" in told
     assert "Failed: FactorVAE, m=10, seed 4: hung: no step for 30 minutes (2 attempts)." in told
     assert "2 of 7 runs are missing." in told
     assert lines[0].median is not None

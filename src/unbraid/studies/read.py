@@ -218,6 +218,8 @@ def _published(given: dict[str, Any], headline: Headline, path: Path) -> Publish
         found = {name: float(given[name]) for name in ("mean", "std", "best")}
         if not all(type(given[name]) in (int, float) for name in found):
             raise TypeError
+        if not all(map(math.isfinite, found.values())):
+            raise ValueError
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{path}: published={given}: mean, std and best, {headline.unit}; give these three"
@@ -233,7 +235,7 @@ def _published(given: dict[str, Any], headline: Headline, path: Path) -> Publish
             f"{path}: published={given}: the best of some scores is no worse than their mean; give"
             " them as they were published"
         )
-    if (headline.is_share and not 1 < best <= 100) or not all(map(math.isfinite, found.values())):
+    if headline.is_share and not 1 < best <= 100:
         raise UserError(
             f"{path}: published={given}: the table is in percent; give 74.41 where 0.7441 is meant"
         )

@@ -55,10 +55,10 @@ def notes(study: Study, lines: list[Line]) -> list[str]:
     for line in lines:
         published = line.row.published
         if published and published.impossible:
-            off = (published.best - published.mean) / published.std
+            off = abs(published.best - published.mean) / published.std
             found.append(
                 f"† {line.row.title}: the published figures are impossible: the best lies"
-                f" {off:.1f} stds above the mean, and {published.seeds} numbers allow"
+                f" {off:.1f} stds from the mean, and {published.seeds} numbers allow"
                 f" {(published.seeds - 1) / published.seeds**0.5:.2f} for a std that divides by"
                 f" n − 1 ({published.most:.2f} by n)."
             )

@@ -33,7 +33,7 @@ class Published:
 
     @property
     def most(self) -> float:
-        """How many stds above its mean the best of so many numbers can lie.
+        """How many stds from its mean the best of so many numbers can lie.
 
         √(n − 1) for a std that divides by n; (n − 1)/√n, which is less, for one by n − 1.
         """
@@ -45,7 +45,7 @@ class Published:
 
         Each may be rounded by half a hundredth.
         """
-        return self.best - self.mean - 0.01 > self.most * (self.std + 0.005)
+        return abs(self.best - self.mean) - 0.01 > self.most * (self.std + 0.005)
 
 
 @dataclass(frozen=True)
