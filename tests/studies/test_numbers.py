@@ -97,10 +97,16 @@ def test_a_method_gives_the_numbers_that_studies_rely_on(name: str, table: Image
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", RUNS)
 def test_so_does_a_whole_run(name: str, precision: str, tmp_path: Path) -> None:
-    """With d, and a survey and charts; in halves processors differ by more."""
+    """With d, and a survey and charts.
+
+    In bf16 processors differ: an Intel with AMX by 0.07 % of the loss and 9 % of one KL from the
+    Zen 4 that numbers.json is of.
+    """
     kept = json.loads(KEPT.read_text())["runs"][f"{name} {precision}"]
     found = run_of(name, precision, tmp_path / "run")
-    assert found == pytest.approx(kept, rel=1e-3 if precision == "fp32" else 0.05, abs=1e-4), RAISE
+    of_loss, of_kl = (1e-3, 1e-3) if precision == "fp32" else (5e-3, 0.25)
+    assert found[0] == pytest.approx(kept[0], rel=of_loss), RAISE
+    assert found[1:] == pytest.approx(kept[1:], rel=of_kl, abs=1e-4), RAISE
 
 
 def test_so_do_the_usual_scores() -> None:
