@@ -5,13 +5,15 @@ file; `--runs DIR` is the `--out` that it had. What results/studies has of other
 stays, but for weights that another member has taken the place of: studies that share runs are given
 together. With `--runs results/studies` the tables of what is kept are written anew. `--begin` is
 the other way round: it gives the runs' directory the results that are kept, so that `unbraid study
-run` makes only what is missing.
+run` makes only what is missing. The tables of README.md and results/studies/README.md are filled in
+from what is kept.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from unbraid.studies.study import Headline, Study
 from unbraid.studies.table import measure
 
 RESULTS = Path("results/studies")
+LECTURE = (Path("studies/table1-quick.toml"), Path("studies/table2-quick.toml"))
 
 
 def views(study: Study) -> list[Study]:
@@ -88,6 +91,42 @@ def _mean_and_std(mean: float | None, std: float | None) -> str:
     return "—" if mean is None else f"**{mean:.1f}**" + ("" if std is None else f" ({std:.1f})")
 
 
+def fill(path: Path, name: str, text: str) -> None:
+    """Put a text in place of the one between `<!-- name -->` and the next `<!-- end -->`."""
+    before, mark, rest = path.read_text().partition(f"<!-- {name} -->\n")
+    _, end, after = rest.partition("<!-- end -->")
+    if end:
+        path.write_text(f"{before}{mark}\n{text}\n{end}{after}")
+    else:
+        print(f"{path}: no table is filled in, for want of <!-- {name} --> and <!-- end -->")
+
+
+def bring_weights_back(studies: Sequence[Study], kept: Path) -> list[Path]:
+    """Weights of best and median members that an earlier commit dropped, from the history.
+
+    A seed more can make a member the median again. What no commit has is told, and returned.
+    """
+    store, lost = Store(kept), []
+    lines = [line for study in studies for line in measure(study, store)]
+    for job in {job.name: job for line in lines for job in shown_of(line)}.values():
+        file = store.run(job).checkpoint_file
+        if not file.exists() and not _back_from_history(file):
+            lost.append(file)
+            print(f"{file}: the weights of a best or median member are in no commit")
+    return lost
+
+
+def _back_from_history(file: Path) -> bool:
+    def git(*words: str) -> bytes:
+        return subprocess.run(["git", *words], cwd=file.parent, capture_output=True).stdout
+
+    dropped = git("log", "-1", "--diff-filter=D", "--format=%H", "--", file.name).decode().strip()
+    weights = git("show", f"{dropped}^:./{file.name}") if dropped else b""
+    if weights:
+        file.write_bytes(weights)
+    return bool(weights)
+
+
 def drop_weights(studies: Sequence[Study], kept: Path) -> None:
     """Of these studies' runs only each row's best and median member keep their weights."""
     store = Store(kept)
@@ -125,9 +164,13 @@ def main() -> None:
             keep(study, Store(flags.runs), Store(RESULTS), weights=flags.weights)
         (RESULTS / f"{file.stem}.md").write_text(page(study, RESULTS))
         draw(study, RESULTS, file.stem)
+        fill(RESULTS / "README.md", file.stem, summary(study, RESULTS))
         print(page(study, RESULTS))
     if not flags.begin:
         drop_weights(studies, RESULTS)
+        if flags.weights:
+            bring_weights_back(studies, RESULTS)
+        fill(Path("README.md"), "tables", beside_published(RESULTS, *map(read, LECTURE)))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What is kept of a study: tables and page as from the runs, in a sixth of the space or less."""
 
 import dataclasses
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -240,6 +241,44 @@ def test_weights_that_another_member_has_taken_the_place_of_are_dropped(
     assert {job.name for job in with_weights(study_file, kept)} == shown[0] | shown[1]
     tables.drop_weights(both[:1], kept.path)
     assert {job.name for job in with_weights(study_file, kept)} == shown[0]
+
+
+def test_weights_of_a_member_that_is_the_median_again_come_back_from_history(
+    study_file: Path, tmp_path: Path
+) -> None:
+    def git(*words: str) -> None:
+        who = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", *who, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    kept, studies = Store(tmp_path / "kept"), [read(study_file)]
+    assert keep(study_file, kept.path) == 0
+    first, second = (kept.run(j).checkpoint_file for j in with_weights(study_file, kept))
+    saved = first.read_bytes(), second.read_bytes()
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "both")
+    assert tables.bring_weights_back(studies, kept.path) == []
+    first.unlink()
+    git("commit", "-a", "-m", "without one")
+    second.unlink()
+    assert tables.bring_weights_back(studies, kept.path) == [second]
+    assert first.read_bytes() == saved[0]
+    git("commit", "-a", "-m", "without the other")
+    assert tables.bring_weights_back(studies, kept.path) == []
+    assert second.read_bytes() == saved[1]
+
+
+def test_a_table_is_filled_in_between_its_marks_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.md"
+    text = "a\n<!-- one -->\n\n{}\n<!-- end -->\nb\n<!-- two -->\n\nold\n\n<!-- end -->\nc\n"
+    page.write_text(text.format("old\n"))
+    tables.fill(page, "one", "| new |\n")
+    assert page.read_text() == text.format("| new |\n")
+    tables.fill(page, "three", "| lost |\n")
+    assert page.read_text() == text.format("| new |\n")
+    assert "no table is filled in" in capsys.readouterr().out
 
 
 def test_what_is_published_stands_beside_its_own_metric_alone() -> None:
