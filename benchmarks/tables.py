@@ -17,7 +17,13 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+from unbraid.data import load
+from unbraid.engine.encode import load_trained
 from unbraid.report import charts, figures
+from unbraid.report.traversal import draw_block, row_labels, traverse
 from unbraid.studies.formats import table
 from unbraid.studies.keep import keep, shown_of
 from unbraid.studies.read import read
@@ -148,6 +154,37 @@ def draw(study: Study, kept: Path, stem: str) -> None:
         (kept / name).write_text(charts.alone(drawn))
 
 
+def draw_medians(study: Study, kept: Path, to: Path) -> None:
+    """Each row's median member whose weights are kept, traversed around one image, as a PNG.
+
+    Of a discrete code the category is that of the image; the page has the others.
+    """
+    store, data = Store(kept), load(study.jobs[0].config.data)
+    medians = [(line, line.median) for line in measure(study, store)]
+    there = [
+        (
+            figures.titled(line, member).replace(": ", "\n", 1),
+            load_trained(store.run(member.job), data),
+        )
+        for line, member in medians
+        if member is not None and store.run(member.job).checkpoint_file.exists()
+    ]
+    if not there:
+        return
+    drawn = [traverse(trained, data) for _, trained in tqdm(there, desc="traversing")]
+    high, wide = -(-len(drawn) // 2), min(2, len(drawn))
+    tall = [max(len(row_labels(t)) for t in drawn[2 * i : 2 * i + 2]) for i in range(high)]
+    size = (wide * (1.3 + 0.4 * len(drawn[0].values)), 0.4 * sum(tall) + 0.7 * high)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(high, wide, height_ratios=tall, squeeze=False).ravel()
+    for axis, (title, _), one in zip(axes, there, drawn, strict=False):
+        draw_block(axis, one.images[one.category if one.discrete else 0], row_labels(one), title)
+        axis.set_anchor("NW")
+    for axis in axes[len(drawn) :]:
+        axis.set_axis_off()
+    figure.savefig(to, dpi=100)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE")
@@ -156,21 +193,23 @@ def main() -> None:
     parser.add_argument("--begin", action="store_true")
     flags = parser.parse_args()
     studies = [read(file) for file in flags.files]
-    for file, study in zip(flags.files, studies, strict=True):
-        if flags.begin:
+    if flags.begin:
+        for study in studies:
             keep(study, Store(RESULTS), Store(flags.runs), weights=False)
-            continue
-        if flags.runs.resolve() != RESULTS.resolve():
+        return
+    if flags.runs.resolve() != RESULTS.resolve():
+        for study in studies:
             keep(study, Store(flags.runs), Store(RESULTS), weights=flags.weights)
+    drop_weights(studies, RESULTS)
+    if flags.weights:
+        bring_weights_back(studies, RESULTS)
+    for file, study in zip(flags.files, studies, strict=True):
         (RESULTS / f"{file.stem}.md").write_text(page(study, RESULTS))
         draw(study, RESULTS, file.stem)
+        draw_medians(study, RESULTS, RESULTS / f"{file.stem}-medians.png")
         fill(RESULTS / "README.md", file.stem, summary(study, RESULTS))
         print(page(study, RESULTS))
-    if not flags.begin:
-        drop_weights(studies, RESULTS)
-        if flags.weights:
-            bring_weights_back(studies, RESULTS)
-        fill(Path("README.md"), "tables", beside_published(RESULTS, *map(read, LECTURE)))
+    fill(Path("README.md"), "tables", beside_published(RESULTS, *map(read, LECTURE)))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from benchmarks import tables
+from PIL import Image
 
 from unbraid import cli
 from unbraid.data import load
@@ -279,6 +280,22 @@ def test_a_table_is_filled_in_between_its_marks_alone(
     tables.fill(page, "three", "| lost |\n")
     assert page.read_text() == text.format("| new |\n")
     assert "no table is filled in" in capsys.readouterr().out
+
+
+def test_medians_are_drawn_where_their_weights_are_kept(study_file: Path, tmp_path: Path) -> None:
+    kept, picture = Store(tmp_path / "kept"), tmp_path / "medians.png"
+    assert keep(study_file, kept.path) == 0
+    study = read(study_file)
+    tables.draw_medians(study, kept.path, picture)
+    with Image.open(picture) as drawn:
+        pixels = np.asarray(drawn.convert("L"))
+    # Frames of three dimensions are on it, dark but for a shape; around them is white.
+    assert 0.3 < (pixels < 128).mean() < 0.9
+    picture.unlink()
+    for job in with_weights(study_file, kept):
+        kept.run(job).checkpoint_file.unlink()
+    tables.draw_medians(study, kept.path, picture)
+    assert not picture.exists()
 
 
 def test_what_is_published_stands_beside_its_own_metric_alone() -> None:
