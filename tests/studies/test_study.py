@@ -232,7 +232,7 @@ def test_a_run_is_of_ones_own_images_as_they_are(
         ),
         (
             ROW + "published = { mean = 80.0, std = inf, best = 81.0 }\n",
-            "mean, std and best, percent; give these three numbers",
+            "mean, std and best, percent; give these three, each a finite number",
         ),
         (
             ROW + "published = { mean = 80.0, std = '1.0', best = 81.0 }\n",

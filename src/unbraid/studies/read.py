@@ -222,8 +222,8 @@ def _published(given: dict[str, Any], headline: Headline, path: Path) -> Publish
             raise ValueError
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"{path}: published={given}: mean, std and best, {headline.unit}; give these three"
-            " numbers"
+            f"{path}: published={given}: mean, std and best, {headline.unit}; give these three,"
+            " each a finite number"
         ) from error
     if type(seeds) is not int or seeds < 2 or not found["std"] > 0:
         raise UserError(
