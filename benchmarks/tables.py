@@ -118,7 +118,10 @@ def bring_weights_back(studies: Sequence[Study], kept: Path) -> list[Path]:
         file = store.run(job).checkpoint_file
         if not file.exists() and not _back_from_history(file):
             lost.append(file)
-            print(f"{file}: the weights of a best or median member are in no commit")
+            print(
+                f"{file}: the weights of a best or median member are in no commit; make the run"
+                " once more, in an empty --out"
+            )
     return lost
 
 
