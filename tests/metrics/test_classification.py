@@ -24,6 +24,14 @@ def test_a_collapsed_code_scores_chance() -> None:
     assert found["one_to_one"] == found["majority"] == pytest.approx(1 / 3)
 
 
+@pytest.mark.parametrize("counts", [(30, 35, 35), (29, 35, 36), (35, 29, 36), (50, 50, 0)])
+def test_one_category_has_no_information_whatever_the_classes(counts: tuple[int, ...]) -> None:
+    """I ≤ min(H, H) = 0 exactly, not 4e-16, which would put one collapsed code before another."""
+    classes = [label for label, count in enumerate(counts) for _ in range(count)]
+    assert score([1] * 100, classes)["nmi"] == score(classes, [1] * 100)["nmi"] == 0
+    assert 1 - 1e-12 < score(classes, classes)["nmi"] <= 1
+
+
 def test_by_hand() -> None:
     """Category × class counts [[3, 0, 1], [2, 0, 0], [0, 1, 1]].
 

@@ -60,9 +60,11 @@ def score(
 
 
 def normalised(table: Int[np.ndarray, "k classes"]) -> float:
-    """2 I/(H + H) of a table of counts, 0 to 1; 0 if neither varies."""
-    entropies = entropy(table.sum(axis=1)) + entropy(table.sum(axis=0))
-    return 2 * information(table) / entropies if entropies > 0 else 0.0
+    """2 I/(H + H) of a table of counts, 0 to 1; 0 where either does not vary."""
+    own, other = entropy(table.sum(axis=1)), entropy(table.sum(axis=0))
+    # I is at most either entropy, but for rounding, which would tell collapsed codes apart.
+    shared = min(information(table), own, other)
+    return 2 * shared / (own + other) if shared > 0 else 0.0
 
 
 def confusion(codes: Codes, labels: Shaped[np.ndarray, "..."]) -> Int[np.ndarray, "k classes"]:
