@@ -100,8 +100,9 @@ def _mean_and_std(mean: float | None, std: float | None) -> str:
 def fill(path: Path, name: str, text: str) -> None:
     """Put a text in place of the one between `<!-- name -->` and the next `<!-- end -->`."""
     before, mark, rest = path.read_text().partition(f"<!-- {name} -->\n")
-    _, end, after = rest.partition("<!-- end -->")
-    if end:
+    old, end, after = rest.partition("<!-- end -->")
+    # An end after another block's mark is that block's, and what lies between would be lost.
+    if end and "<!--" not in old:
         path.write_text(f"{before}{mark}\n{text}\n{end}{after}")
     else:
         print(f"{path}: no table is filled in, for want of <!-- {name} --> and <!-- end -->")

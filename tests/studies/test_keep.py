@@ -280,6 +280,9 @@ def test_a_table_is_filled_in_between_its_marks_alone(
     tables.fill(page, "three", "| lost |\n")
     assert page.read_text() == text.format("| new |\n")
     assert "no table is filled in" in capsys.readouterr().out
+    page.write_text(without := "<!-- one -->\n\nno end of its own\n" + text[text.index("b\n") :])
+    tables.fill(page, "one", "| new |\n")
+    assert page.read_text() == without
 
 
 def test_medians_are_drawn_where_their_weights_are_kept(study_file: Path, tmp_path: Path) -> None:
