@@ -64,8 +64,8 @@ def main() -> None:
     for name in KEPT:
         shutil.copy(out / name, RESULTS / name)
     keep_picture(out)
-    sittings = json.loads((out / "provenance.json").read_text())
-    facts = {"command": "unbraid " + " ".join(train), "machine": machine(), "sittings": sittings}
+    sessions = json.loads((out / "provenance.json").read_text())
+    facts = {"command": "unbraid " + " ".join(train), "machine": machine(), "sessions": sessions}
     (RESULTS / "provenance.json").write_text(json.dumps(facts, indent=2) + "\n")
 
 

@@ -67,8 +67,8 @@ def _cells(kept: Path) -> list[str]:
         cells.append(f"{terms[term]:.2f}" if term in terms else "")
     kl = scores["kl"]
     cells.append("" if kl is None else f"{sum(k >= USED for k in kl)} of {len(kl)}")
-    sittings = json.loads((kept / "provenance.json").read_text())["sittings"]
-    cells.append(f"{sum(s['seconds'] for s in sittings) / 60:.0f}")
+    sessions = json.loads((kept / "provenance.json").read_text())["sessions"]
+    cells.append(f"{sum(s['seconds'] for s in sessions) / 60:.0f}")
     return cells
 
 

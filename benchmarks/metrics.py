@@ -65,12 +65,12 @@ def suites(codes: Codes, factors: np.ndarray) -> list[dict[str, Any]]:
 def beside(codes: Codes, factors: np.ndarray) -> list[dict[str, Any]]:
     """The inner work of metrics and scikit-learn's, on the same items."""
     index = arrays.draw(len(factors), 10_000, np.random.default_rng(0))
-    some, y = arrays.taken(codes, index), factors[index]
-    x, _ = arrays.columns(some)
+    some, y = codes.subset(index), factors[index]
+    x, _ = arrays.features(some)
     z, few = x[:, :10], slice(0, 2_000)
     binned = mutual_information.code_classes(some, 20)
     one = np.arange(len(y)) % 2
-    strength = sap.PROTOCOLS["locatello2019"].strength
+    strength = sap.PROTOCOLS["locatello2019"].C
 
     def svm(column: np.ndarray, labels: np.ndarray) -> None:
         LinearSVC(C=strength, class_weight="balanced").fit(column[:, None], labels)
@@ -79,12 +79,12 @@ def beside(codes: Codes, factors: np.ndarray) -> list[dict[str, Any]]:
     works: dict[str, tuple[int, Callable[[], Any], Callable[[], Any]]] = {
         "information of counts (MIG, modularity)": (
             10_000,
-            lambda: mutual_information.tables(mutual_information.counted(binned, y, one)),
+            lambda: mutual_information.tables(mutual_information.contingency(binned, y, one)),
             lambda: [[mutual_info_score(c, f) for f in y.T] for c in binned.T],
         ),
         "information of neighbours (InfoMEC)": (
             10_000,
-            lambda: [mutual_information.nearest(c, f) for c, f in pairs],
+            lambda: [mutual_information.knn_mi(c, f) for c, f in pairs],
             lambda: [mutual_info_classif(z, f) for f in y.T],
         ),
         "support vector machine (SAP)": (

@@ -25,7 +25,7 @@ from torch import nn
 
 import unbraid
 from benchmarks.step import BATCH, machine, measure, ours, plain_networks, plain_pytorch
-from unbraid.engine.precision import resolve
+from unbraid.runs.precision import resolve
 
 Step = Callable[[], None]
 LAST = 299_999  # of CascadeVAE's schedule: every dimension and the discrete code are open

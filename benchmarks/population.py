@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.step import machine
-from unbraid.engine import Run, member, seeds_of
+from unbraid.engine import member, seeds_of
+from unbraid.runs import Run
 
 
 def main() -> int:
@@ -46,17 +47,17 @@ def main() -> int:
 
 def report(runs: list[Run], file: Path) -> None:
     """Write and print the steps of the members and the time they took, start-up included."""
-    sittings: list[list[dict[str, Any]]] = [
+    sessions: list[list[dict[str, Any]]] = [
         json.loads(run.provenance_file.read_text()) for run in runs if run.provenance_file.exists()
     ]
-    steps = sum(sitting["to_step"] - sitting["from_step"] for of in sittings for sitting in of)
-    seconds = max(sum(sitting["seconds"] for sitting in of) for of in sittings)
+    steps = sum(session["to_step"] - session["from_step"] for of in sessions for session in of)
+    seconds = max(sum(session["seconds"] for session in of) for of in sessions)
     outcome = {
         "members": len(runs),
         "steps_of_all_members": steps,
         "minutes": round(seconds / 60, 2),
         "steps_a_second": round(steps / seconds, 1),
-        "device": sittings[0][-1]["device"],
+        "device": sessions[0][-1]["device"],
         "machine": machine(),
     }
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -48,8 +48,8 @@ def keep(run: Path, kept: Path, command: list[str]) -> None:
     for name in MEASURED:
         if (run / name).exists():
             shutil.copy(run / name, kept / name)
-    sittings = json.loads((run / "provenance.json").read_text())
-    facts = {"command": "unbraid " + " ".join(command), "machine": machine(), "sittings": sittings}
+    sessions = json.loads((run / "provenance.json").read_text())
+    facts = {"command": "unbraid " + " ".join(command), "machine": machine(), "sessions": sessions}
     (kept / "provenance.json").write_text(json.dumps(facts, indent=2) + "\n")
 
 
@@ -64,8 +64,8 @@ def table(results: Path = RESULTS) -> str:
     for seed in seeds:
         scores: list[dict[str, Any]] = json.loads((seed / "scores.json").read_text())["scores"]
         by_protocol = {row["protocol"]: row["score"] for row in scores if row["metric"] in METRICS}
-        sittings = json.loads((seed / "provenance.json").read_text())["sittings"]
-        minutes = sum(s["seconds"] for s in sittings) / 60
+        sessions = json.loads((seed / "provenance.json").read_text())["sessions"]
+        minutes = sum(s["seconds"] for s in sessions) / 60
         rows.append([*(by_protocol[c] for c in COLUMNS), minutes])
         cells = [f"{v:.3f}" for v in rows[-1][:-1]]
         lines.append(f"| {seed.name.split('-')[1]} | {' | '.join(cells)} | {minutes:.1f} |")

@@ -22,9 +22,9 @@ from benchmarks.step import machine
 
 SEEDS = (10, 11)
 CANDIDATES: dict[str, dict[str, float]] = {
-    "A": {"batch": 64, "learning-rate": 1e-3, "stage-steps": 1_500, "beta-low": 2.0},
-    "B": {"batch": 64, "learning-rate": 7e-4, "stage-steps": 1_500, "beta-low": 2.0},
-    "C": {"batch": 32, "learning-rate": 7e-4, "stage-steps": 3_000, "beta-low": 2.0},
+    "A": {"batch-size": 64, "learning-rate": 1e-3, "stage-steps": 1_500, "beta-low": 2.0},
+    "B": {"batch-size": 64, "learning-rate": 7e-4, "stage-steps": 1_500, "beta-low": 2.0},
+    "C": {"batch-size": 32, "learning-rate": 7e-4, "stage-steps": 3_000, "beta-low": 2.0},
 }
 IMAGES = 544_000
 
@@ -35,7 +35,7 @@ def run(name: str, seed: int, runs: Path) -> list[float]:
     out = runs / f"choice-{name}-{seed}"
     command = [sys.executable, "-m", "unbraid", "train", "cascade-vae", "--preset", "quick"]
     command += ["--seed", str(seed), "--threads", "1", "--resume", "--out", str(out)]
-    command += ["--steps", str(IMAGES // int(flags["batch"])), "--continuous", "4"]
+    command += ["--steps", str(IMAGES // int(flags["batch-size"])), "--latent-dim", "4"]
     for flag, value in flags.items():
         command += [f"--{flag}", str(value)]
     subprocess.run(command, check=True)

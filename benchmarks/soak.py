@@ -29,16 +29,17 @@ from tqdm import tqdm
 
 import unbraid
 from unbraid.data.images import ImageTable
-from unbraid.engine import Budget, Config, Run, member, train, train_population
+from unbraid.engine import member, train, train_population
 from unbraid.errors import UserError
+from unbraid.evaluation.scores import evaluate
 from unbraid.files import PARTIAL
 from unbraid.methods import find
-from unbraid.metrics.evaluate import evaluate
+from unbraid.runs import Budget, Config, Run
 
 SEEDS = (0, 1)
 KEPT = ("config.toml", "log.jsonl", "checkpoint.safetensors")
 # A cascade that passes every stage within a second.
-SHORT = {"continuous": 3, "stage_steps": 10, "warmup_stages": 2, "restart_adam": True}
+SHORT = {"latent_dim": 3, "stage_steps": 10, "warmup_stages": 2, "restart_adam": True}
 EVERY_STEP = 0.0
 
 

@@ -26,11 +26,11 @@ from tqdm import tqdm
 
 import unbraid
 from unbraid.data.images import ImageTable
-from unbraid.engine import Budget, Config
-from unbraid.engine.encode import Trained, encode
-from unbraid.engine.precision import resolve
 from unbraid.engine.state import State
 from unbraid.methods import METHODS, find
+from unbraid.runs import Budget, Config
+from unbraid.runs.encode import Trained, encode
+from unbraid.runs.precision import resolve
 
 BATCH = 64
 
@@ -89,7 +89,7 @@ def plain_pytorch(x: torch.Tensor) -> Callable[[], None]:
 def ours(name: str, step: int, precision: str, x: torch.Tensor) -> Callable[[], None]:
     """One step of a method at some step of its schedule, as the engine takes it."""
     config = Config(find(name)(), "dsprites", Budget(300_000, len(x)), 0, precision)
-    x = x.repeat(config.method.batches, 1, 1, 1)
+    x = x.repeat(config.method.batches_per_step, 1, 1, 1)
     channels, height, width = x.shape[1:]
     state = State(config, (channels, height, width), torch.device("cpu"))
 

@@ -21,14 +21,14 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from unbraid.data import load
-from unbraid.engine.encode import load_trained
 from unbraid.report import charts, figures
 from unbraid.report.traversal import draw_block, row_labels, traverse
+from unbraid.runs.encode import load_trained
+from unbraid.studies.archive import archive, shown_of
 from unbraid.studies.formats import table
-from unbraid.studies.keep import keep, shown_of
-from unbraid.studies.read import read
 from unbraid.studies.store import Store
-from unbraid.studies.study import Headline, Study
+from unbraid.studies.study import PrimaryScore, Study
+from unbraid.studies.study_file import read
 from unbraid.studies.table import measure
 
 RESULTS = Path("results/studies")
@@ -40,10 +40,12 @@ def views(study: Study) -> list[Study]:
 
     What is published is of its own alone.
     """
-    others = [Headline(job) for job in study.jobs[0].scoring.by if job != study.headline.job]
+    others = [
+        PrimaryScore(job) for job in study.jobs[0].scoring.by if job != study.primary_score.job
+    ]
     bare = [dataclasses.replace(row, published=None) for row in study.rows]
     about = {"source": "", "rows": tuple(bare)}
-    return [study, *[dataclasses.replace(study, headline=head, **about) for head in others]]
+    return [study, *[dataclasses.replace(study, primary_score=head, **about) for head in others]]
 
 
 def page(study: Study, kept: Path) -> str:
@@ -57,7 +59,7 @@ def summary(study: Study, kept: Path) -> str:
     seen = views(study)
     heads = ["row", "seeds"]
     for view in seen:
-        heads += [f"`{view.headline.job.protocol}`, {view.headline.unit}", "every seed"]
+        heads += [f"`{view.primary_score.job.protocol}`, {view.primary_score.unit}", "every seed"]
     rows = [heads, ["---"] * len(heads)]
     for lines in zip(*[measure(view, Store(kept)) for view in seen], strict=True):
         cells = [lines[0].row.title, f"{len(lines[0].done)} of {len(lines[0].members)}"]
@@ -79,7 +81,7 @@ def beside_published(kept: Path, first: Study, *others: Study) -> str:
     measured = [{line.row.title: line for line in measure(study, Store(kept))} for study in studies]
     heads = ["row", "seeds"]
     for study in studies:
-        heads += [f"`{study.headline.job.protocol}`, {study.headline.unit}", "published"]
+        heads += [f"`{study.primary_score.job.protocol}`, {study.primary_score.unit}", "published"]
     rows = [heads, ["---"] * len(heads)]
     for title, line in measured[0].items():
         cells = [title, str(len(line.done))]
@@ -151,7 +153,7 @@ def draw(study: Study, kept: Path, stem: str) -> None:
     """A strip of every seed, for each view, beside the results."""
     for view in views(study):
         lines = [line for line in measure(view, Store(kept)) if line.done]
-        head = view.headline
+        head = view.primary_score
         across = f"{head.title}, {head.job.protocol}, {head.unit}"
         drawn = charts.strips([figures.strip(line) for line in lines], across)
         name = f"{stem}-{head.job.protocol}.svg"
@@ -199,11 +201,11 @@ def main() -> None:
     studies = [read(file) for file in flags.files]
     if flags.begin:
         for study in studies:
-            keep(study, Store(RESULTS), Store(flags.runs), weights=False)
+            archive(study, Store(RESULTS), Store(flags.runs), weights=False)
         return
     if flags.runs.resolve() != RESULTS.resolve():
         for study in studies:
-            keep(study, Store(flags.runs), Store(RESULTS), weights=flags.weights)
+            archive(study, Store(flags.runs), Store(RESULTS), weights=flags.weights)
     drop_weights(studies, RESULTS)
     if flags.weights:
         bring_weights_back(studies, RESULTS)

@@ -14,8 +14,9 @@ import torch
 
 from unbraid.data import load
 from unbraid.data.images import ImageTable
-from unbraid.engine import Budget, Config, Run, train
+from unbraid.engine import train
 from unbraid.methods import find
+from unbraid.runs import Budget, Config, Run
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -73,7 +74,7 @@ def browser() -> Iterator[Any]:
 
 # A cascade whose every stage passes within a dozen steps.
 TINY = {
-    "continuous": 3,
+    "latent_dim": 3,
     "stage_steps": 3,
     "warmup_stages": 2,
     "learning_rate": 1e-3,
@@ -110,7 +111,7 @@ def tiny_runs(
     """Finished runs of methods whose codes differ in kind."""
     runs = {"cascade-vae": tiny_run}
     for name in ("vae", "joint-vae", "qlae"):
-        config = Config(find(name)(continuous=4), "dsprites", Budget(3, 4), 0, "fp32")
+        config = Config(find(name)(latent_dim=4), "dsprites", Budget(3, 4), 0, "fp32")
         runs[name] = train(config, table, tmp_path_factory.mktemp("runs") / name)
     return runs
 

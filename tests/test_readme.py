@@ -17,12 +17,13 @@ from PIL import Image
 from unbraid.cli import _parser, main
 from unbraid.data import DATASETS, load
 from unbraid.data.images import ImageTable
-from unbraid.engine import Budget, Config, Run, train
+from unbraid.engine import train
 from unbraid.methods import METHODS
 from unbraid.methods.cascade_vae import CascadeVAE
 from unbraid.metrics import METRICS
-from unbraid.studies.read import read
+from unbraid.runs import Budget, Config, Run
 from unbraid.studies.store import Store
+from unbraid.studies.study_file import read
 from unbraid.studies.table import measure
 
 ROOT = Path(__file__).parent.parent
@@ -30,10 +31,10 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SHELL = ("sh", "bash", "shell", "console")
 # What a command gets in a test, after its own flags: a budget of seconds.
 BUDGETS = {
-    "train": "--steps 4 --batch 4 --threads 1",
+    "train": "--steps 4 --batch-size 4 --threads 1",
     "train cascade-vae": "--stage-steps 1 --warmup-stages 1",
     "train cascade-vae-c": "--stage-steps 1",
-    "train chart-vae": "--fall-steps 1 --survey-step 2",
+    "train chart-vae": "--beta-anneal-steps 1 --survey-step 2",
     "evaluate": "--metrics mig",
     "information": "--images 64",
     "traverse": "--columns 3",
@@ -44,7 +45,7 @@ NOT_RUN = {
     "pip install": "it would change the environment of the tests",
     "make": "each target sets up an environment of its own; CI is made of them",
     "unbraid study run": "hours of runs; tests/studies runs studies of its own, on Ray too",
-    "unbraid study keep": "there is nothing to keep without runs; tests/studies keeps some",
+    "unbraid study archive": "there is nothing to keep without runs; tests/studies keeps some",
     "unbraid explore": "it serves until it is stopped; tests/explore opens it in a browser",
     "unbraid data shapes3d": "no network in a test; tests/data reads small official files",
     "unbraid report": "there is no page of a study without runs; tests/report writes one",
@@ -90,7 +91,7 @@ def reason(line: str) -> str | None:
 @pytest.fixture(scope="session")
 def small_run(table: ImageTable, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """What stands in for a run that a page takes as given."""
-    method = CascadeVAE(continuous=3, stage_steps=1, warmup_stages=1)
+    method = CascadeVAE(latent_dim=3, stage_steps=1, warmup_stages=1)
     config = Config(method, "dsprites-corner", Budget(3, 4), 0, "fp32")
     return train(config, load(config.data), tmp_path_factory.mktemp("runs") / "x")
 

@@ -53,3 +53,12 @@ class Codes:
         return np.array(
             [np.mean(0.5 * (m**2 + s**2 - 1) - np.log(s), dtype=np.float64) for m, s in columns]
         )
+
+    def subset(self, index: Int[np.ndarray, " items"]) -> Codes:
+        """Return the codes of the images at `index`."""
+        return Codes(
+            self.mean[index],
+            None if self.std is None else self.std[index],
+            None if self.category is None else self.category[index],
+            self.categories,
+        )

@@ -44,7 +44,7 @@ def written_atomically(path: Path) -> Iterator[IO[bytes]]:
 
 
 @contextlib.contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def directory_lock(folder: Path) -> Iterator[None]:
     """Keep every other process that asks for it out of a folder, made if it is missing.
 
     UserError if another process has it, or if it cannot be made.

@@ -18,9 +18,9 @@ from PIL import Image
 from scipy.io import savemat
 
 from unbraid.data import PUBLISHED
+from unbraid.data.dataset_info import DatasetInfo
+from unbraid.data.downloads import RemoteFile
 from unbraid.data.factors import FactorSpace
-from unbraid.data.facts import Facts
-from unbraid.data.fetch import Remote
 
 RNG = np.random.default_rng(0)
 
@@ -31,13 +31,13 @@ class Small(NamedTuple):
     `images` is (n, c, h, w), to within `tolerance` where pictures are resized or compressed.
     """
 
-    facts: Facts
+    facts: DatasetInfo
     images: np.ndarray
     factors: np.ndarray
     tolerance: float = 0.0
 
 
-def small_facts(name: str, folder: Path, images: int, grid: tuple[int, ...] = ()) -> Facts:
+def small_facts(name: str, folder: Path, images: int, grid: tuple[int, ...] = ()) -> DatasetInfo:
     """The facts of a dataset, but for sizes, digests and numbers of what is in the folder."""
     facts = PUBLISHED[name]
     files = tuple(_remote(folder, remote.name) for remote in facts.files)
@@ -48,9 +48,9 @@ def small_facts(name: str, folder: Path, images: int, grid: tuple[int, ...] = ()
     return dataclasses.replace(facts, files=files, images=images, factors=factors)
 
 
-def _remote(folder: Path, name: str) -> Remote:
+def _remote(folder: Path, name: str) -> RemoteFile:
     data = (folder / name).read_bytes()
-    return Remote(name, (), len(data), f"sha256:{hashlib.sha256(data).hexdigest()}")
+    return RemoteFile(name, (), len(data), f"sha256:{hashlib.sha256(data).hexdigest()}")
 
 
 def grid_of(sizes: tuple[int, ...]) -> np.ndarray:

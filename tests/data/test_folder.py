@@ -11,8 +11,8 @@ from PIL import Image
 
 import unbraid
 from unbraid.data import canonical, folder, report
-from unbraid.data.own import parse
-from unbraid.data.pictures import UnreadableError, decode
+from unbraid.data.custom import parse
+from unbraid.data.image_files import UnreadableError, decode
 from unbraid.errors import UserError
 
 RNG = np.random.default_rng(0)

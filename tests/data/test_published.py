@@ -8,7 +8,7 @@ import pytest
 from tests.data.official import RELEASES, Small
 
 from unbraid.data import DATASETS, PUBLISHED, load
-from unbraid.data.fetch import Remote
+from unbraid.data.downloads import RemoteFile
 from unbraid.errors import UserError
 
 
@@ -72,7 +72,7 @@ def test_a_file_cut_short_is_refused(release: tuple[Path, Small]) -> None:
         facts.prepare(folder)
     if file.suffix == ".tar":  # the end of a tar is padding
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    unknown = tuple(Remote(remote.name, ()) for remote in facts.files)
+    unknown = tuple(RemoteFile(remote.name, ()) for remote in facts.files)
     with pytest.raises(UserError, match=r"cut short|damaged|not the official release|no \.npz") as (
         raised
     ):

@@ -18,10 +18,11 @@ from tests.engine.test_trainer import same_bits
 
 from unbraid import cli
 from unbraid.data.images import ImageTable
-from unbraid.engine import Budget, Config, Run, member, seeds_of, train, train_population
-from unbraid.engine.checkpoint import previous, read
+from unbraid.engine import member, seeds_of, train, train_population
 from unbraid.errors import UserError
-from unbraid.files import alone_in
+from unbraid.files import directory_lock
+from unbraid.runs import Budget, Config, Run
+from unbraid.runs.checkpoint import previous, read
 
 Make = Callable[..., Config]
 ENDLESS = 1_000_000
@@ -84,9 +85,9 @@ def test_ctrl_c_ends_every_member_with_a_checkpoint(
         )
     assert not multiprocessing.active_children()
     for run in members[:2]:
-        (sitting,) = json.loads(run.provenance_file.read_text())
-        assert sitting["to_step"] == step_of(run) > 0
-        assert sitting["threads"] == 1
+        (session,) = json.loads(run.provenance_file.read_text())
+        assert session["to_step"] == step_of(run) > 0
+        assert session["threads"] == 1
     assert {p.name for p in members[2].path.iterdir()} == {"config.toml"}
 
 
@@ -124,7 +125,7 @@ def test_members_end_with_a_parent_that_is_killed(
 ) -> None:
     """Otherwise they would write beside those of the population that continues it."""
     out = tmp_path / "out"
-    flags = ["--seeds", "0,1", "--batch", "4", "--threads", "2", "--out", str(out)]
+    flags = ["--seeds", "0,1", "--batch-size", "4", "--threads", "2", "--out", str(out)]
     command = [sys.executable, "-m", "unbraid", "train", "vae", "--steps", str(ENDLESS), *flags]
     parent = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     members = [member(out, seed) for seed in (0, 1)]
@@ -132,16 +133,16 @@ def test_members_end_with_a_parent_that_is_killed(
     while not all(run.read_log() for run in members) and time.monotonic() < deadline:
         time.sleep(0.05)
     at_work = pytest.raises(UserError, match="seed-0: another process is at work in it")
-    with at_work, alone_in(members[0].path):
+    with at_work, directory_lock(members[0].path):
         pass
     parent.kill()
     parent.wait()
     for run in members:
         while time.monotonic() < deadline:
-            with contextlib.suppress(UserError), alone_in(run.path):
+            with contextlib.suppress(UserError), directory_lock(run.path):
                 break
             time.sleep(0.02)
-        with alone_in(run.path):
+        with directory_lock(run.path):
             pass
 
 
@@ -181,7 +182,7 @@ def test_the_command_trains_and_continues_a_population(
 
     monkeypatch.setattr("unbraid.engine.workers.train_each", one_by_one)
     out = tmp_path / "out"
-    flags = ["train", "vae", "--seeds", "3,8", "--out", str(out), "--batch", "4"]
+    flags = ["train", "vae", "--seeds", "3,8", "--out", str(out), "--batch-size", "4"]
     assert cli.main([*flags, "--steps", "2"]) == 0
     printed = capsys.readouterr().out.splitlines()
     assert [line.partition(":")[0] for line in printed] == [f"run {out}/seed-{s}" for s in (3, 8)]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from benchmarks.soak import Soak, SoakError, attempt
 
-from unbraid.engine import Run
+from unbraid.runs import Run
 
 # Python 3.12 warns of any fork beside threads; these children only work and are killed.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")

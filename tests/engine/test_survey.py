@@ -16,28 +16,29 @@ from tests.methods.worlds import bars
 from unbraid.codes import Codes
 from unbraid.data.factors import FactorSpace
 from unbraid.data.images import ImageTable, packed
-from unbraid.engine import Budget, Config, Run, member, survey, train, train_population
-from unbraid.engine.checkpoint import read
-from unbraid.engine.encode import Trained
+from unbraid.engine import member, survey, train, train_population
 from unbraid.engine.state import State
 from unbraid.methods.chart_vae import ChartVAE
+from unbraid.runs import Budget, Config, Run
+from unbraid.runs.checkpoint import read
+from unbraid.runs.encode import Trained
 
 # The first dimension is used; the others start anew.
 METHOD = ChartVAE(
-    continuous=4,
-    fall_steps=2,
+    latent_dim=4,
+    beta_anneal_steps=2,
     survey_step=4,
     charts=40,
     chart_images=30,
-    cool_from=6,
-    cool_to=8,
+    lr_decay_start=6,
+    lr_decay_end=8,
 )
 CONFIG = Config(METHOD, "bars", Budget(9, 6), 0, "fp32")
 
 
 def placed(trained: Trained, table: ImageTable, **how: Any) -> Codes:
     """Codes whose first dimension tells the place of a bar; the others tell nothing."""
-    mean_nz = np.zeros((len(table), trained.config.method.continuous), np.float32)
+    mean_nz = np.zeros((len(table), trained.config.method.latent_dim), np.float32)
     mean_nz[:, 0] = np.tile(np.linspace(-2, 2, 40), 3)
     std_nz = np.ones_like(mean_nz)
     std_nz[:, 0] = 0.1

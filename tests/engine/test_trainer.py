@@ -18,15 +18,16 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from unbraid.data.images import ImageTable
-from unbraid.engine import Budget, Config, Run, noise, train
-from unbraid.engine.checkpoint import read
-from unbraid.engine.precision import computing_in
-from unbraid.engine.state import DivergedError, State
-from unbraid.errors import UserError
-from unbraid.files import alone_in
+from unbraid.engine import train
+from unbraid.engine.state import State
+from unbraid.errors import DivergedError, UserError
+from unbraid.files import directory_lock
 from unbraid.methods import METHODS, find
 from unbraid.methods.factor_vae import FactorVAE
 from unbraid.methods.qlae import QLAE
+from unbraid.runs import Budget, Config, Run, noise
+from unbraid.runs.checkpoint import read
+from unbraid.runs.precision import computing_in
 
 Make = Callable[..., Config]
 
@@ -86,8 +87,8 @@ def test_resumed_anywhere_gives_the_same_bits(
     saved = Run(tmp_path / "run")
     assert read(saved.checkpoint_file, saved.read_config().identity()).step == stop
     same_bits(tiny_run, train(tiny_config(), table, tmp_path / "run", resume=True))
-    sittings = json.loads(saved.provenance_file.read_text())
-    assert [(s["from_step"], s["to_step"]) for s in sittings] == [(0, stop), (stop, 12)]
+    sessions = json.loads(saved.provenance_file.read_text())
+    assert [(s["from_step"], s["to_step"]) for s in sessions] == [(0, stop), (stop, 12)]
 
 
 # Python 3.12 warns of any fork beside threads; this child only trains and is killed.
@@ -149,7 +150,7 @@ def test_two_trainings_do_not_share_a_directory(
     tiny_config: Make, table: ImageTable, tmp_path: Path
 ) -> None:
     with (
-        alone_in(tmp_path / "run"),
+        directory_lock(tmp_path / "run"),
         pytest.raises(UserError, match="run: another process is at work in it; wait for its end"),
     ):
         train(tiny_config(), table, tmp_path / "run")
@@ -343,7 +344,7 @@ def test_every_method_resumes_to_the_same_bits(
     name: str, table: ImageTable, tmp_path: Path
 ) -> None:
     """Weights, Adam's moments and, in a directory that was stopped, nothing else."""
-    narrow = {"discriminator_width": 32}
+    narrow = {"discriminator_hidden_dim": 32}
     fields = {field.name for field in dataclasses.fields(METHODS[name])}
     method = METHODS[name](**{k: v for k, v in narrow.items() if k in fields})
 
@@ -385,7 +386,7 @@ def test_each_group_moves_by_its_own_loss_alone(table: ImageTable) -> None:
     x = torch.from_numpy(table.images(np.arange(0, 8000, 1000))).float()
 
     def after(**hyperparameters: Any) -> State:
-        method = FactorVAE(discriminator_width=8, **hyperparameters)
+        method = FactorVAE(discriminator_hidden_dim=8, **hyperparameters)
         state = State(
             Config(method, "dsprites", Budget(1, 4), 0, "fp32"), table.shape, torch.device("cpu")
         )
@@ -398,7 +399,7 @@ def test_each_group_moves_by_its_own_loss_alone(table: ImageTable) -> None:
     def same(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
         return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
-    plain, faster, heavier = after(), after(discriminator_rate=0.1), after(gamma=70.0)
+    plain, faster, heavier = after(), after(discriminator_learning_rate=0.1), after(gamma=70.0)
     vae = ("encoder", "decoder")
     assert same(weights(plain, *vae), weights(faster, *vae))
     assert not same(weights(plain, "discriminator"), weights(faster, "discriminator"))
@@ -427,12 +428,14 @@ def test_weights_decay_apart_from_the_loss_and_biases_do_not(table: ImageTable) 
 
 @pytest.mark.parametrize("name", ["factor-vae", "beta-tcvae", "dip-vae-i", "dip-vae-ii"])
 def test_a_batch_of_1_is_refused_where_images_are_compared(name: str) -> None:
-    with pytest.raises(UserError, match=r"batch=1: .*compares the images of a batch; give --bat"):
+    with pytest.raises(
+        UserError, match=r"batch_size=1: .*compares the images of a batch; give --batch-size"
+    ):
         Config(find(name)(), "dsprites", Budget(1, 1), 0, "fp32")
 
 
 def test_a_discriminator_that_diverged_stops_the_run(table: ImageTable) -> None:
-    method = FactorVAE(discriminator_width=8, gamma=0.0)
+    method = FactorVAE(discriminator_hidden_dim=8, gamma=0.0)
     config = Config(method, "dsprites", Budget(1, 4), 0, "fp32")
     state = State(config, table.shape, torch.device("cpu"))
     with torch.no_grad():

@@ -10,20 +10,20 @@ import pytest
 from jaxtyping import Int
 
 from unbraid.data.images import ImageTable
-from unbraid.engine import Run
-from unbraid.engine.encode import load_trained
-from unbraid.explore import explored
-from unbraid.explore.explored import Explored
+from unbraid.explore import opened_run
+from unbraid.explore.opened_run import OpenedRun
+from unbraid.runs import Run
+from unbraid.runs.encode import load_trained
 
 
 @pytest.fixture(scope="session")
-def runs(tiny_runs: dict[str, Run], table: ImageTable) -> Iterator[dict[str, Explored]]:
+def runs(tiny_runs: dict[str, Run], table: ImageTable) -> Iterator[dict[str, OpenedRun]]:
     """With and without a discrete code, random and not."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(explored, "SAMPLE", 300)
-        patch.setattr(explored, "CATEGORISED", 60)
+        patch.setattr(opened_run, "SAMPLE", 300)
+        patch.setattr(opened_run, "CATEGORISED", 60)
         yield {
-            name: explored.explored(load_trained(run, table), table, name)
+            name: opened_run.explored(load_trained(run, table), table, name)
             for name, run in tiny_runs.items()
         }
 

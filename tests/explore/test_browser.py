@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unbraid.engine import Run
+from unbraid.runs import Run
 
 # The command, in a process that writes down whom it speaks to.
 WATCHED = """

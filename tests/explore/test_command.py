@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from unbraid import cli
-from unbraid.engine import Run
+from unbraid.runs import Run
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -19,7 +19,7 @@ def test_without_gradio_the_extra_is_named(
     tiny_run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "gradio", None)
-    monkeypatch.delitem(sys.modules, "unbraid.explore.page", raising=False)
+    monkeypatch.delitem(sys.modules, "unbraid.explore.app", raising=False)
     told = refused(capsys, str(tiny_run.path))
     assert told.endswith(
         "unbraid: explore: the page needs Gradio; install it with pip install 'unbraid[explore]'\n"

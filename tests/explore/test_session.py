@@ -15,8 +15,7 @@ from tests.explore.conftest import labelled
 
 from unbraid.data.images import ImageTable
 from unbraid.errors import UserError
-from unbraid.explore import pictures, shown
-from unbraid.explore.explored import Explored
+from unbraid.explore import html, images
 from unbraid.explore.grid import (
     CATEGORIES,
     NOTHING,
@@ -24,6 +23,7 @@ from unbraid.explore.grid import (
     matching,
     traversal_grid,
 )
+from unbraid.explore.opened_run import OpenedRun
 from unbraid.explore.session import Session
 
 KINDS = ("cascade-vae", "vae", "joint-vae", "qlae")
@@ -47,7 +47,7 @@ def values_of(session: Session, number: int, image: np.ndarray) -> list[Any]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_start_shows_the_image_its_code_and_its_picture(
-    kind: str, runs: dict[str, Explored], table: ImageTable
+    kind: str, runs: dict[str, OpenedRun], table: ImageTable
 ) -> None:
     session, run = Session([runs[kind]]), runs[kind]
     settings = [2, 5, 7, 3, 30]
@@ -68,7 +68,7 @@ def test_a_start_shows_the_image_its_code_and_its_picture(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_move_decodes_what_the_sliders_say(kind: str, runs: dict[str, Explored]) -> None:
+def test_a_move_decodes_what_the_sliders_say(kind: str, runs: dict[str, OpenedRun]) -> None:
     session, run = Session([runs[kind]]), runs[kind]
     number, category, *z = values_of(session, 0, session.first_image()[1])
     z[1] = run.dimensions[1].high
@@ -78,7 +78,7 @@ def test_a_move_decodes_what_the_sliders_say(kind: str, runs: dict[str, Explored
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_move_is_answered_in_far_less_than_50_ms(kind: str, runs: dict[str, Explored]) -> None:
+def test_a_move_is_answered_in_far_less_than_50_ms(kind: str, runs: dict[str, OpenedRun]) -> None:
     """Of one core's time, so that a busy machine does not fail it."""
     session = Session([runs[kind]])
     values = values_of(session, 0, session.first_image()[1])
@@ -90,7 +90,7 @@ def test_a_move_is_answered_in_far_less_than_50_ms(kind: str, runs: dict[str, Ex
     assert sorted(spent)[10] < 0.02
 
 
-def test_a_category_is_another_picture(runs: dict[str, Explored]) -> None:
+def test_a_category_is_another_picture(runs: dict[str, OpenedRun]) -> None:
     session = Session([runs["cascade-vae"]])
     number, _, *z = values_of(session, 0, session.first_image()[1])
     found = [pixels(session.move(number, k, *z)[0])[0] for k in range(3)]
@@ -98,7 +98,7 @@ def test_a_category_is_another_picture(runs: dict[str, Explored]) -> None:
     assert (found[1] != found[2]).any()
 
 
-def test_a_random_start_is_the_item_of_its_settings(runs: dict[str, Explored]) -> None:
+def test_a_random_start_is_the_item_of_its_settings(runs: dict[str, OpenedRun]) -> None:
     session = Session([runs["vae"], runs["qlae"]])
     answer = session.at_random(0, 1)
     settings, rest = answer[:5], answer[5:]
@@ -108,7 +108,7 @@ def test_a_random_start_is_the_item_of_its_settings(runs: dict[str, Explored]) -
     assert len(seen) > 1
 
 
-def test_a_grid_moves_one_dimension_and_what_is_down(runs: dict[str, Explored]) -> None:
+def test_a_grid_moves_one_dimension_and_what_is_down(runs: dict[str, OpenedRun]) -> None:
     run = runs["cascade-vae"]
     point = run.encode(run.table.images(np.array([9]))[0].astype(np.float32))
     grid = traversal_grid(run, point, 1, CATEGORIES)
@@ -135,7 +135,7 @@ def test_a_grid_moves_one_dimension_and_what_is_down(runs: dict[str, Explored]) 
             traversal_grid(run, point, across, down)
 
 
-def test_many_categories_are_numbered(runs: dict[str, Explored]) -> None:
+def test_many_categories_are_numbered(runs: dict[str, OpenedRun]) -> None:
     assert category_names(runs["vae"]) == []
     config = runs["cascade-vae"].trained.config
     method = dataclasses.replace(config.method, categories=10)
@@ -146,7 +146,7 @@ def test_many_categories_are_numbered(runs: dict[str, Explored]) -> None:
     assert category_names(many) == [str(n) for n in range(1, 11)]
 
 
-def test_beside_itself_a_run_shows_the_same(runs: dict[str, Explored]) -> None:
+def test_beside_itself_a_run_shows_the_same(runs: dict[str, OpenedRun]) -> None:
     session = Session([runs["vae"], runs["vae"]._replace(name="again")])
     assert [pair.right for pair in matching(runs["vae"], runs["vae"]).values()] == [0, 1, 2, 3]
     image = session.first_image()[1]
@@ -157,7 +157,7 @@ def test_beside_itself_a_run_shows_the_same(runs: dict[str, Explored]) -> None:
         assert (one == other).all()
 
 
-def test_where_nothing_is_left_that_matches_the_page_says_so(runs: dict[str, Explored]) -> None:
+def test_where_nothing_is_left_that_matches_the_page_says_so(runs: dict[str, OpenedRun]) -> None:
     """A run of 4 dimensions beside one of 3: one of the four has no partner."""
     session = Session([runs["vae"], runs["cascade-vae"]])
     image = session.first_image()[1]
@@ -172,7 +172,7 @@ def test_where_nothing_is_left_that_matches_the_page_says_so(runs: dict[str, Exp
 
 
 def test_the_scatter_has_a_chart_a_factor_and_a_colour_a_category(
-    runs: dict[str, Explored],
+    runs: dict[str, OpenedRun],
 ) -> None:
     run = runs["joint-vae"]
     session = Session([run])
@@ -187,7 +187,7 @@ def test_the_scatter_has_a_chart_a_factor_and_a_colour_a_category(
     assert f"<b>posX</b> {run.informations[1, 3]:.2f} nats, {share[3]:.0f} % of H" in piece
 
 
-def test_what_is_shown_is_saved_as_png_and_gif(runs: dict[str, Explored]) -> None:
+def test_what_is_shown_is_saved_as_png_and_gif(runs: dict[str, OpenedRun]) -> None:
     session = Session([runs["cascade-vae"], runs["qlae"]])
     image = session.first_image()[1]
     values = values_of(session, 0, image) + values_of(session, 1, image)
@@ -211,7 +211,7 @@ def test_what_is_shown_is_saved_as_png_and_gif(runs: dict[str, Explored]) -> Non
 
 def test_a_picture_in_colour_is_enlarged_pixel_by_pixel() -> None:
     image = np.random.default_rng(0).uniform(size=(3, 4, 5)).astype(np.float32)
-    drawn = np.asarray(Image.open(io.BytesIO(pictures.png(image, 3))))
+    drawn = np.asarray(Image.open(io.BytesIO(images.png(image, 3))))
     assert drawn.shape == (12, 15, 3)
     wanted = np.round(255 * image).astype(np.uint8).transpose(1, 2, 0)
     for place in range(9):
@@ -219,7 +219,7 @@ def test_a_picture_in_colour_is_enlarged_pixel_by_pixel() -> None:
 
 
 def test_a_picture_that_was_sent_is_a_start_and_is_removed(
-    runs: dict[str, Explored], tmp_path: Path
+    runs: dict[str, OpenedRun], tmp_path: Path
 ) -> None:
     session = Session([runs["vae"], runs["qlae"]])
     sent = tmp_path / "photo.png"
@@ -238,7 +238,7 @@ def test_a_picture_that_was_sent_is_a_start_and_is_removed(
     assert session.from_upload(None, 0, 1) == [None] * (3 + 2 * session.width)
 
 
-def test_what_is_no_grid_is_chosen_by_number(runs: dict[str, Explored], table: ImageTable) -> None:
+def test_what_is_no_grid_is_chosen_by_number(runs: dict[str, OpenedRun], table: ImageTable) -> None:
     bare = labelled(table, (), np.zeros((40, 0), np.int64))
     session = Session([runs["vae"]._replace(table=bare, factors=None)])
     assert session.settings() == [("item", 40)]
@@ -256,7 +256,7 @@ def test_what_is_no_grid_is_chosen_by_number(runs: dict[str, Explored], table: I
 
 
 def test_of_many_factors_those_are_shown_that_a_dimension_holds(
-    runs: dict[str, Explored], table: ImageTable
+    runs: dict[str, OpenedRun], table: ImageTable
 ) -> None:
     names = tuple(f"f{i}" for i in range(20))
     values = np.random.default_rng(0).integers(0, 2, size=(300, 20))
@@ -271,7 +271,7 @@ def test_of_many_factors_those_are_shown_that_a_dimension_holds(
     assert re.findall(r"<b>(f\d+)</b>", piece) == [f"f{i}" for i in range(12, 20)]
 
 
-def test_names_are_escaped(runs: dict[str, Explored]) -> None:
+def test_names_are_escaped(runs: dict[str, OpenedRun]) -> None:
     session = Session([runs["vae"]._replace(name="<b>")])
-    assert "&lt;b&gt;" in shown.head(session.runs)
-    assert "<b>x" not in shown.refused("<b>x")
+    assert "&lt;b&gt;" in html.head(session.runs)
+    assert "<b>x" not in html.refused("<b>x")

@@ -11,10 +11,10 @@ from pyarrow import parquet
 
 from unbraid import metrics
 from unbraid.data.images import ImageTable
-from unbraid.engine import Run
-from unbraid.engine.encode import encode, load_trained
 from unbraid.errors import UserError
 from unbraid.export import columns
+from unbraid.runs import Run
+from unbraid.runs.encode import encode, load_trained
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_kept_codes_are_used(
 ) -> None:
     run = copy(tiny_runs["cascade-vae"], tmp_path / "run")
     columns.write(run, few)
-    monkeypatch.setattr("unbraid.engine.kept.encode", None)
+    monkeypatch.setattr("unbraid.runs.codes_cache.encode", None)
     before = (run.path / "codes.npz").read_bytes()
     columns.write(run, few, to=tmp_path / "again.npz")
     assert (tmp_path / "again.npz").read_bytes() == before

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from unbraid.data.images import ImageTable
-from unbraid.engine import Run
-from unbraid.engine.encode import load_trained
 from unbraid.errors import UserError
 from unbraid.export import onnx_files
+from unbraid.runs import Run
+from unbraid.runs.encode import load_trained
 
 INDEX = np.arange(0, 700_000, 100_000)
 
@@ -44,7 +44,7 @@ def test_the_files_say_what_the_method_says(run: Run, table: ImageTable) -> None
     assert np.abs(mean_found - mean.numpy()).max() < 1e-5
     if std is not None:
         assert np.abs(rest.pop(0) - std.numpy()).max() < 1e-5
-    category = method.categorise(parts, x, mean)
+    category = method.predict_category(parts, x, mean)
     if method.categories:
         assert rest.pop(0).tolist() == category.tolist()
     assert not rest
@@ -64,7 +64,7 @@ def test_the_files_say_what_the_method_says(run: Run, table: ImageTable) -> None
         facts = {entry.key: entry.value for entry in model.metadata_props}
         assert facts["method"] == method.name
         assert facts["data"] == "dsprites"
-        assert (facts["step"], facts["m"]) == (str(step), str(method.continuous))
+        assert (facts["step"], facts["m"]) == (str(step), str(method.latent_dim))
         assert facts["K"] == str(method.categories)
         for value in [*model.graph.input, *model.graph.output]:
             assert value.type.tensor_type.shape.dim[0].dim_param == "batch"

@@ -114,5 +114,5 @@ def test_in_a_gaussian_world_the_estimate_is_the_marginal() -> None:
 
 @pytest.mark.parametrize(("batch", "size"), [(1, 10), (11, 10)])
 def test_batches_that_allow_no_estimate_are_named(batch: int, size: int) -> None:
-    with pytest.raises(UserError, match=f"batch={batch}: .*give --batch 2 to {size}"):
+    with pytest.raises(UserError, match=f"batch={batch}: .*give --batch-size 2 to {size}"):
         information.log_weights(batch, size, stratified=True, like=torch.zeros(1))

@@ -107,7 +107,7 @@ def test_values_known_by_heart() -> None:
     assert information.total_correlation(coin, [0]) == 0
     fair = torch.full((2, 3), 1 / 6, dtype=torch.float64)
     assert information.total_correlation(fair, [0, 1]) == pytest.approx(0, abs=1e-15)
-    parity = torch.zeros(2, 2, 2).double()  # pairwise independent, jointly not
+    parity = torch.zeros(2, 2, 2).double()  # pair_penalty independent, jointly not
     for a, b in ((0, 0), (0, 1), (1, 0), (1, 1)):
         parity[a, b, a ^ b] = 0.25
     assert information.mutual_information(parity, [0], [1]) == pytest.approx(0, abs=1e-15)

@@ -8,25 +8,27 @@ from tests.methods.worlds import bars, make, surveyed, world
 from torch import nn
 
 from unbraid.codes import Codes
-from unbraid.methods.base import Dataset
-from unbraid.methods.chart_vae import COOL, STD, ChartVAE, Names
+from unbraid.methods.base import DatasetView
+from unbraid.methods.chart_vae import COOL, STD, ChartVAE, PseudoLabelStore
 from unbraid.nets import ConvDecoder
 
 
 def test_beta_falls_in_equal_ratios_and_stays_until_the_survey() -> None:
-    method = ChartVAE(continuous=2, beta_first=160.0, beta_last=10.0, fall_steps=4, survey_step=6)
+    method = ChartVAE(
+        latent_dim=2, beta_start=160.0, beta_end=10.0, beta_anneal_steps=4, survey_step=6
+    )
     betas = [method.betas(step) for step in range(8)]
     expected = [160, 80, 40, 20, 10, 10, 1.5, 1.5]
     assert betas == [pytest.approx((beta, beta)) for beta in expected]
-    assert [s for s in range(20) if method.surveys(s)] == [6]
-    assert [s for s in range(20) if method.restarts(s) or method.begins_stage(s)] == [6]
+    assert [s for s in range(20) if method.needs_survey(s)] == [6]
+    assert [s for s in range(20) if method.resets_optimizer(s) or method.begins_stage(s)] == [6]
     assert [method.discrete_is_open(s) for s in (5, 6)] == [False, True]
 
 
 def test_the_rate_quickens_at_the_survey_and_falls_in_a_straight_line() -> None:
-    method = ChartVAE(survey_step=6, quicken=3.0, cool_from=8, cool_to=12)
+    method = ChartVAE(survey_step=6, lr_factor_after_survey=3.0, lr_decay_start=8, lr_decay_end=12)
     half = (1 + COOL) / 2
-    paces = [method.pace(step) for step in (0, 5, 6, 8, 10, 12, 99)]
+    paces = [method.lr_factor(step) for step in (0, 5, 6, 8, 10, 12, 99)]
     expected = (1, 1, 3, 3, 3 * half, 3 * COOL, 3 * COOL)
     assert paces == [pytest.approx(pace) for pace in expected]
 
@@ -35,7 +37,7 @@ def test_what_is_named_has_its_category_and_the_rest_the_best() -> None:
     method = make("chart-vae")
     parts, x, noise = world(method)
     named = torch.tensor([2, 0, 1])
-    found = method.losses(parts, x, {**noise, "named": named}, 100)
+    found = method.losses(parts, x, {**noise, "labelled": named}, 100)
     mean, std = parts["encoder"](x)
     z = mean + std * noise["z"]
     candidates = torch.eye(3).double()
@@ -45,9 +47,9 @@ def test_what_is_named_has_its_category_and_the_rest_the_best() -> None:
     assert expected > cost.min(dim=0).values.mean()
 
 
-def coded_bars(continuous: int) -> tuple[Dataset, list[np.ndarray]]:
+def coded_bars(latent_dim: int) -> tuple[DatasetView, list[np.ndarray]]:
     """Bars whose code is their place; and every index that images were asked of."""
-    place_nz = np.zeros((120, continuous), np.float32)
+    place_nz = np.zeros((120, latent_dim), np.float32)
     place_nz[:, 1] = np.tile(np.linspace(-2, 2, 40), 3)
     std_nz = np.full_like(place_nz, 1.0)
     std_nz[:, 1] = 0.1
@@ -58,10 +60,12 @@ def coded_bars(continuous: int) -> tuple[Dataset, list[np.ndarray]]:
         return bars().reshape(-1, 1, 16, 32)[index]
 
     drawn = torch.Generator().manual_seed(0)
-    return Dataset(images, lambda: Codes(place_nz, std_nz), drawn), asked
+    return DatasetView(images, lambda: Codes(place_nz, std_nz), drawn), asked
 
 
-def parts_after(method: ChartVAE, dataset: Dataset) -> tuple[nn.ModuleDict, nn.ModuleDict, dict]:
+def parts_after(
+    method: ChartVAE, dataset: DatasetView
+) -> tuple[nn.ModuleDict, nn.ModuleDict, dict]:
     """Parts before and after a survey, and what it tells."""
     torch.manual_seed(0)
     before, after = method.build((1, 16, 32)), method.build((1, 16, 32))
@@ -71,28 +75,33 @@ def parts_after(method: ChartVAE, dataset: Dataset) -> tuple[nn.ModuleDict, nn.M
 
 def test_a_survey_names_lengths_of_bars_and_draws_them() -> None:
     dataset, _ = coded_bars(3)
-    method = ChartVAE(continuous=3, chart_images=30, charts=60, given=0.5)
+    method = ChartVAE(latent_dim=3, chart_images=30, charts=60, pseudo_label_fraction=0.5)
     _, parts, told = parts_after(method, dataset)
-    item, category = parts.get_buffer("names.item"), parts.get_buffer("names.category")
+    item, category = (
+        parts.get_buffer("pseudo_labels.item"),
+        parts.get_buffer("pseudo_labels.category"),
+    )
     assert told["idle"] == [0, 2]
     assert told["named"] == len(item) >= 60
     length = item // 40
     assert [len(category[length == kind].unique()) for kind in range(3)] == [1, 1, 1]
     assert len(category.unique()) == 3
     plain = torch.arange(7)
-    index, told = method.choose(parts, plain, torch.Generator().manual_seed(1))
+    index, told = method.sample_batch(parts, plain, torch.Generator().manual_seed(1))
     assert torch.equal(index[3:], plain[3:])
     of = dict(zip(item.tolist(), category.tolist(), strict=True))
     assert [of[i] for i in index[:3].tolist()] == told["named"].tolist()
-    again = method.choose(parts, plain, torch.Generator().manual_seed(1))
+    again = method.sample_batch(parts, plain, torch.Generator().manual_seed(1))
     assert torch.equal(index, again[0])
-    assert not torch.equal(index, method.choose(parts, plain, torch.Generator().manual_seed(2))[0])
+    assert not torch.equal(
+        index, method.sample_batch(parts, plain, torch.Generator().manual_seed(2))[0]
+    )
 
 
 def test_idle_dimensions_start_anew_and_no_other_weight_moves() -> None:
     """Over images their means have mean 0 and std 1, and each posterior's std is 0.3."""
     dataset, asked = coded_bars(3)
-    method = ChartVAE(continuous=3, given=0.0)
+    method = ChartVAE(latent_dim=3, pseudo_label_fraction=0.0)
     before, after, told = parts_after(method, dataset)
     assert told == {"kl": pytest.approx([0, 3.0, 0], abs=0.5), "idle": [0, 2]}
     seen = torch.from_numpy(dataset.images(asked[-1])).float()
@@ -121,24 +130,24 @@ def test_a_code_without_a_used_dimension_names_nothing() -> None:
     flat = dataset._replace(
         encode=lambda: Codes(np.zeros((120, 3), np.float32), np.ones((120, 3), np.float32))
     )
-    _, parts, told = parts_after(ChartVAE(continuous=3), flat)
+    _, parts, told = parts_after(ChartVAE(latent_dim=3), flat)
     assert told["idle"] == [0, 1, 2]
-    assert len(parts.get_buffer("names.item")) == 0
+    assert len(parts.get_buffer("pseudo_labels.item")) == 0
     index = torch.arange(8)
-    assert ChartVAE(continuous=3).choose(parts, index, torch.Generator()) == (index, {})
+    assert ChartVAE(latent_dim=3).sample_batch(parts, index, torch.Generator()) == (index, {})
 
 
 def test_names_are_kept_with_the_weights_however_many_they_are() -> None:
-    one, other = Names(), Names()
+    one, other = PseudoLabelStore(), PseudoLabelStore()
     one.keep(torch.tensor([5, 7, 9]), torch.tensor([0, 2, 1]))
     other.load_state_dict(one.state_dict())
     assert other.item.tolist() == [5, 7, 9]
     assert other.category.tolist() == [0, 2, 1]
-    other.load_state_dict(Names().state_dict())
+    other.load_state_dict(PseudoLabelStore().state_dict())
     assert len(other.item) == len(other.category) == 0
 
 
 def test_a_survey_is_a_function_of_the_seed() -> None:
-    method = ChartVAE(continuous=3, chart_images=30, charts=60)
+    method = ChartVAE(latent_dim=3, chart_images=30, charts=60)
     assert surveyed(method, 0) == surveyed(method, 0)
     assert surveyed(method, 0) != surveyed(method, 1)

@@ -8,7 +8,7 @@ from tests.methods.worlds import STAGED, STEPS, losses, make, world
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unbraid import latents
+from unbraid import distributions
 from unbraid.errors import UserError
 from unbraid.methods import METHODS, Method
 
@@ -51,7 +51,7 @@ def chart_vae(method: Method, parts: nn.ModuleDict, x: Tensor, noise: Noise, ste
     """Nothing is named before a survey, so from there on every image takes its best category."""
     _, _, z, kl = encoded(parts, x, noise["z"])
     surveyed = step >= STAGED["survey_step"]
-    beta = 1.5 if surveyed else 200 * 100 ** -(step / STAGED["fall_steps"])
+    beta = 1.5 if surveyed else 200 * 100 ** -(step / STAGED["beta_anneal_steps"])
     candidates = (torch.eye(3) if surveyed else torch.zeros(1, 3)).double()
     each = torch.stack([nats(parts, torch.cat([z, d.expand(6, 3)], 1), x) for d in candidates])
     return each.min(dim=0).values.mean() + beta * kl.sum()
@@ -267,15 +267,15 @@ def test_dip_vae_at_0_is_the_vae(name: str) -> None:
 
 def test_dip_covariances_in_closed_form() -> None:
     """Two posteriors of one std: C is that of two points, plus std² on its diagonal for II only."""
-    from unbraid.methods.base import Pass
+    from unbraid.methods.base import VAEOutput
     from unbraid.methods.dip_vae_i import DIPVAEI
     from unbraid.methods.dip_vae_ii import DIPVAEII
 
     mean = torch.tensor([[1.0, 3.0], [-1.0, -3.0]]).double()
     std = torch.tensor([[0.5, 2.0], [0.5, 2.0]]).double()
     zero = torch.zeros(2).double()
-    code = Pass(mean, std, mean, zero.sum(), zero)
-    one, two = DIPVAEI(continuous=2), DIPVAEII(continuous=2)
+    code = VAEOutput(mean, std, mean, zero.sum(), zero)
+    one, two = DIPVAEI(latent_dim=2), DIPVAEII(latent_dim=2)
     assert one.covariance(code).tolist() == [[1.0, 3.0], [3.0, 9.0]]
     assert two.covariance(code).tolist() == [[1.25, 3.0], [3.0, 13.0]]
     # λ_od (3² + 3²) + λ_d ((1 − 1)² + (9 − 1)²), and II's with its own diagonal.
@@ -284,7 +284,7 @@ def test_dip_covariances_in_closed_form() -> None:
 
 
 def test_dip_covariance_is_that_of_samples() -> None:
-    from unbraid.methods.base import Pass
+    from unbraid.methods.base import VAEOutput
     from unbraid.methods.dip_vae_ii import DIPVAEII
 
     generator = torch.Generator().manual_seed(0)
@@ -294,9 +294,9 @@ def test_dip_covariance_is_that_of_samples() -> None:
     )
     std = torch.rand(200_000, 2, generator=generator).double() + 0.1
     z = mean + std * torch.randn(200_000, 2, generator=generator)
-    code = Pass(mean, std, z, mean.sum(), mean[0])
+    code = VAEOutput(mean, std, z, mean.sum(), mean[0])
     # The largest entry's standard error is about 2 · √2/√200,000.
-    error = DIPVAEII(continuous=2).covariance(code) - torch.cov(z.T, correction=0)
+    error = DIPVAEII(latent_dim=2).covariance(code) - torch.cov(z.T, correction=0)
     assert error.abs().max() < 4 * 2 * 2**0.5 / 200_000**0.5
 
 
@@ -305,7 +305,7 @@ def test_the_category_is_the_one_that_reconstructs_best() -> None:
     parts, x, _ = world(method)
     with torch.no_grad():
         mean, _ = parts["encoder"](x)
-        found = method.categorise(parts, x, mean)
+        found = method.predict_category(parts, x, mean)
         for image, category in enumerate(found):
             nats = []
             for k in range(3):
@@ -319,7 +319,7 @@ def test_joint_vae_takes_the_likeliest_category_and_decodes_it_as_one_hot() -> N
     parts, x, _ = world(method)
     with torch.no_grad():
         mean, _, logits = parts["encoder"](x)
-        category = method.categorise(parts, x, mean)
+        category = method.predict_category(parts, x, mean)
         assert category.tolist() == [row.index(max(row)) for row in logits.tolist()]
         one_hot = torch.tensor([[float(k == int(c)) for k in range(3)] for c in category]).double()
         expected = parts["decoder"](torch.cat([mean, one_hot], dim=1)).sigmoid()
@@ -337,7 +337,7 @@ def test_joint_vae_gradient_reaches_the_category() -> None:
 
 
 def test_qlae_codes_are_values_of_their_codebook() -> None:
-    method = make("qlae", values=3)
+    method = make("qlae", codebook_size=3)
     parts, x, _ = world(method)
     with torch.no_grad():
         (values,) = parts["codebook"].parameters()
@@ -351,15 +351,15 @@ def test_qlae_codes_are_values_of_their_codebook() -> None:
         torch.testing.assert_close(
             method.decode(parts, near, torch.zeros(6).long()), logits.sigmoid()
         )
-        assert method.span(parts, 2.0) == (values.min().item(), values.max().item())
+        assert method.traversal_range(parts, 2.0) == (values.min().item(), values.max().item())
 
 
 def test_qlae_passes_the_decoders_gradient_straight_to_the_encoder() -> None:
-    method = make("qlae", quantise=0.0, commit=0.0)
+    method = make("qlae", quantization_weight=0.0, commitment_weight=0.0)
     parts, x, noise = world(method)
     c = parts["encoder"](x)[0]
     z = parts["codebook"](c).detach().requires_grad_()
-    loss = latents.bernoulli_nats(parts["decoder"](z), x).mean()
+    loss = distributions.bernoulli_nll(parts["decoder"](z), x).mean()
     (upstream,) = torch.autograd.grad(loss, [z])
     weights = [*parts["encoder"].parameters()]
     expected = torch.autograd.grad(c, weights, upstream)

@@ -98,7 +98,7 @@ OURS = ("chart-vae",)
 
 # For every field another value that must change a loss, the schedule or the optimiser.
 OTHER = {
-    "continuous": 3,
+    "latent_dim": 3,
     "learning_rate": 3e-4,
     "l2": 0.1,
     "beta": 7.0,
@@ -108,43 +108,43 @@ OTHER = {
     "restart_adam": True,
     "categories": 5,
     "warmup_stages": 1,
-    "pairwise": 50.0,
+    "pair_penalty": 50.0,
     "gamma": 7.0,
     "capacity": 5.0,
     "capacity_discrete": 0.5,
     "capacity_steps": 15,
     "temperature": 0.5,
-    "discriminator_rate": 3e-4,
-    "discriminator_width": 8,
+    "discriminator_learning_rate": 3e-4,
+    "discriminator_hidden_dim": 8,
     "alpha": 2.0,
     "stratified": True,
     "dataset_size": 1000,
     "lambda_off_diagonal": 3.0,
     "lambda_diagonal": 3.0,
-    "values": 5,
-    "quantise": 1.0,
-    "commit": 1.0,
+    "codebook_size": 5,
+    "quantization_weight": 1.0,
+    "commitment_weight": 1.0,
     "weight_decay": 0.01,
-    "beta_first": 100.0,
-    "beta_last": 4.0,
-    "fall_steps": 3,
+    "beta_start": 100.0,
+    "beta_end": 4.0,
+    "beta_anneal_steps": 3,
     "survey_step": 9,
     "charts": 20,
     "chart_images": 2,
     "gap": 40.0,
-    "anew": False,
-    "given": 0.5,
-    "quicken": 2.0,
-    "cool_from": 10,
-    "cool_to": 12,
+    "reinit_inactive": False,
+    "pseudo_label_fraction": 0.5,
+    "lr_factor_after_survey": 2.0,
+    "lr_decay_start": 10,
+    "lr_decay_end": 12,
 }
 
 
 def behaviour(method: Method) -> Iterator[Any]:
     """The optimiser, the schedule and the losses of 20 steps, what is cheap first."""
     yield method.groups()
-    yield [method.restarts(s) for s in range(20)]
-    yield [method.pace(s) for s in range(20)]
+    yield [method.resets_optimizer(s) for s in range(20)]
+    yield [method.lr_factor(s) for s in range(20)]
     for step in range(20):
         found = losses(method, step)
         yield [v.item() for v in found.minimise.values()]
@@ -186,7 +186,7 @@ def test_presets_are_valid_and_differ_from_none(name: str) -> None:
     for preset in method.PRESETS.values():
         assert method(**preset.hyperparameters)
         assert preset.steps > 0
-        assert preset.batch > 0
+        assert preset.batch_size > 0
         assert preset.source
 
 
@@ -205,40 +205,65 @@ def test_help_explains_every_hyperparameter(name: str, capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("name", "field", "value", "message"),
     [
-        ("vae", "continuous", 0, "continuous=0: a code needs a dimension; give --continuous 1"),
+        ("vae", "latent_dim", 0, "latent_dim=0: a code needs a dimension; give --latent-dim 1"),
         ("vae", "learning_rate", 0.0, "a rate is positive"),
         ("vae", "learning_rate", float("nan"), "every hyperparameter is finite"),
         ("vae", "l2", -1.0, "not negative"),
         ("beta-vae", "beta", -1.0, "not negative"),
-        ("cascade-vae-c", "continuous", 1, "m=1 leaves nothing to cascade; give --continuous 2"),
-        ("cascade-vae", "continuous", 1, "m=1 leaves nothing to cascade"),
+        ("cascade-vae-c", "latent_dim", 1, "m=1 leaves nothing to cascade; give --latent-dim 2"),
+        ("cascade-vae", "latent_dim", 1, "m=1 leaves nothing to cascade"),
         ("cascade-vae", "categories", 1, "K=1 leaves nothing to choose; give --categories 2"),
         ("cascade-vae", "beta_low", 11.0, "no more than a closed one .beta_high=10.0."),
         ("cascade-vae", "beta_low", -0.1, "not negative"),
         ("cascade-vae", "stage_steps", 0, "a stage has steps"),
         ("cascade-vae", "warmup_stages", -1, "a count"),
-        ("cascade-vae", "pairwise", -1.0, "must stay convex"),
+        ("cascade-vae", "pair_penalty", -1.0, "must stay convex"),
         ("chart-vae", "categories", 1, "K=1 leaves nothing to choose; give --categories 2"),
-        ("chart-vae", "pairwise", -1.0, "a weight is not negative; give --pairwise 0 or more"),
-        ("chart-vae", "beta_first", -1.0, "a weight is not negative; give --beta-first 0"),
-        ("chart-vae", "beta_last", 0.0, "in equal ratios; give --beta-last more than 0"),
-        ("chart-vae", "beta_last", 201.0, "β falls from beta_first=200.0 in equal ratios"),
+        (
+            "chart-vae",
+            "pair_penalty",
+            -1.0,
+            "a weight is not negative; give --pair_penalty 0 or more",
+        ),
+        ("chart-vae", "beta_start", -1.0, "a weight is not negative; give --beta-start 0"),
+        ("chart-vae", "beta_end", 0.0, "in equal ratios; give --beta-end more than 0"),
+        ("chart-vae", "beta_end", 201.0, "β falls from beta_start=200.0 in equal ratios"),
         ("chart-vae", "beta", -1.0, "a weight is not negative; give --beta 0 or more"),
-        ("chart-vae", "fall_steps", 0, "a fall takes steps; give --fall-steps 1 or more"),
+        (
+            "chart-vae",
+            "beta_anneal_steps",
+            0,
+            "a fall takes steps; give --beta-anneal-steps 1 or more",
+        ),
         ("chart-vae", "survey_step", 0, "steps come before it; give --survey-step 1 or more"),
         ("chart-vae", "charts", 0, "a count; give --charts 1 or more"),
         ("chart-vae", "chart_images", 1, "a chart has images; give --chart-images 2 or more"),
         ("chart-vae", "gap", 0.9, "what is cut is longer than what is kept; give --gap 1"),
-        ("chart-vae", "given", 1.0, "a share of a batch; give --given 0 to below 1"),
-        ("chart-vae", "given", -0.1, "a share of a batch"),
-        ("chart-vae", "quicken", 0.0, "a rate is positive; give --quicken more than 0"),
-        ("chart-vae", "cool_to", 8, "falls from cool_from=8 on; give --cool-to more than 8"),
+        (
+            "chart-vae",
+            "pseudo_label_fraction",
+            1.0,
+            "a share of a batch; give --pseudo-label-fraction 0 to below 1",
+        ),
+        ("chart-vae", "pseudo_label_fraction", -0.1, "a share of a batch"),
+        (
+            "chart-vae",
+            "lr_factor_after_survey",
+            0.0,
+            "a rate is positive; give --lr_factor_after_survey more than 0",
+        ),
+        (
+            "chart-vae",
+            "lr_decay_end",
+            8,
+            "falls from lr_decay_start=8 on; give --lr-decay-end more than 8",
+        ),
         ("annealed-vae", "gamma", -1.0, "gamma=-1.0: a weight is not negative; give --gamma 0"),
         ("annealed-vae", "capacity", -1.0, "a KL is not negative; give --capacity 0 or more"),
         ("annealed-vae", "capacity_steps", 0, "a rise takes steps; give --capacity-steps 1"),
         ("factor-vae", "gamma", -1.0, "gamma=-1.0: a weight is not negative; give --gamma 0"),
-        ("factor-vae", "discriminator_rate", 0.0, "a rate is positive"),
-        ("factor-vae", "discriminator_width", 0, "a layer has units"),
+        ("factor-vae", "discriminator_learning_rate", 0.0, "a rate is positive"),
+        ("factor-vae", "discriminator_hidden_dim", 0, "a layer has units"),
         ("beta-tcvae", "alpha", -1.0, "a weight is not negative; give --alpha 0 or more"),
         ("beta-tcvae", "beta", -1.0, "a weight is not negative; give --beta 0 or more"),
         ("beta-tcvae", "gamma", -1.0, "a weight is not negative; give --gamma 0 or more"),
@@ -252,10 +277,10 @@ def test_help_explains_every_hyperparameter(name: str, capsys: pytest.CaptureFix
         ("joint-vae", "capacity_discrete", -0.1, "holds 0 to ln K"),
         ("joint-vae", "capacity_steps", 0, "a rise takes steps"),
         ("joint-vae", "temperature", 0.0, "temperature=0.0: it divides the logits; give --temp"),
-        ("qlae", "values", 1, "values=1: a codebook of 2 to 1000 values fits"),
-        ("qlae", "values", 1001, "values=1001: a codebook of 2 to 1000 values fits"),
-        ("qlae", "quantise", -1.0, "a weight is not negative"),
-        ("qlae", "commit", -1.0, "a weight is not negative"),
+        ("qlae", "codebook_size", 1, "codebook_size=1: a codebook of 2 to 1000 values fits"),
+        ("qlae", "codebook_size", 1001, "codebook_size=1001: a codebook of 2 to 1000 values fits"),
+        ("qlae", "quantization_weight", -1.0, "a weight is not negative"),
+        ("qlae", "commitment_weight", -1.0, "a weight is not negative"),
         ("qlae", "weight_decay", -1.0, "a weight is not negative; give --weight-decay 0"),
     ],
 )
@@ -277,7 +302,7 @@ def test_sixteen_must_divide_the_image() -> None:
 def test_fresh_weights_keep_the_scale_of_their_input() -> None:
     """He's rule: no layer's activations vanish or explode at the start."""
     torch.manual_seed(0)
-    parts = find("vae")(continuous=10).build((1, 64, 64))
+    parts = find("vae")(latent_dim=10).build((1, 64, 64))
     x = torch.randn(16, 1, 64, 64)
     mean, std = parts["encoder"](x)
     logits = parts["decoder"](torch.randn(16, 10))
@@ -288,9 +313,9 @@ def test_fresh_weights_keep_the_scale_of_their_input() -> None:
 
 def test_a_stage_begins_where_a_weight_changes_or_d_opens() -> None:
     """Stages of 10: the third opens d alone; with three dimensions the fifth opens nothing."""
-    cascade = CascadeVAE(continuous=3, stage_steps=10, warmup_stages=2)
+    cascade = CascadeVAE(latent_dim=3, stage_steps=10, warmup_stages=2)
     assert [s for s in range(90) if cascade.begins_stage(s)] == [10, 20, 30]
-    without = CascadeVAEC(continuous=3, stage_steps=10)
+    without = CascadeVAEC(latent_dim=3, stage_steps=10)
     assert [s for s in range(90) if without.begins_stage(s)] == [10, 20]
     for name in ("vae", "annealed-vae", "joint-vae"):
         assert not any(METHODS[name]().begins_stage(s) for s in range(90))

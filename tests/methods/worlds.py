@@ -9,19 +9,19 @@ from torch import Tensor, nn
 
 from unbraid.codes import Codes
 from unbraid.methods import Losses, Method, find
-from unbraid.methods.base import Dataset
+from unbraid.methods.base import DatasetView
 
 SHAPE = (1, 16, 16)
 STAGED = {
     "stage_steps": 3,
     "warmup_stages": 2,
-    "continuous": 4,
+    "latent_dim": 4,
     "capacity_steps": 10,
-    "discriminator_width": 16,
-    "fall_steps": 5,
+    "discriminator_hidden_dim": 16,
+    "beta_anneal_steps": 5,
     "survey_step": 6,
-    "cool_from": 8,
-    "cool_to": 16,
+    "lr_decay_start": 8,
+    "lr_decay_end": 16,
 }
 # Steps in each stage of STAGED: before and after each opening, d closed and open; a capacity at 0,
 # on its rise, and at its end; and a β at the top of its fall, on it, and after a survey.
@@ -68,14 +68,14 @@ def surveyed(method: Method, seed: int = 0) -> list[Any]:
     """What a survey of these bars, coded by their place alone, does to the parts and to a batch."""
     torch.manual_seed(seed)
     parts = method.build((1, 16, 32))
-    place_nz = np.zeros((120, method.continuous), np.float32)
+    place_nz = np.zeros((120, method.latent_dim), np.float32)
     place_nz[:, 0] = np.tile(np.linspace(-2, 2, 40), 3)
     std_nz = np.ones_like(place_nz)
     std_nz[:, 0] = 0.1
     images = bars().reshape(-1, 1, 16, 32)
     drawn = torch.Generator().manual_seed(seed)
-    dataset = Dataset(lambda i: images[i], lambda: Codes(place_nz, std_nz), drawn)
+    dataset = DatasetView(lambda i: images[i], lambda: Codes(place_nz, std_nz), drawn)
     told = method.survey(parts, dataset)
-    index, given = method.choose(parts, torch.arange(8), drawn)
+    index, given = method.sample_batch(parts, torch.arange(8), drawn)
     weights = [w.sum().item() for w in parts.state_dict().values()]
     return [told, index.tolist(), {name: t.tolist() for name, t in given.items()}, weights]

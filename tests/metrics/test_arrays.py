@@ -51,7 +51,7 @@ def test_pairs_share_their_value_and_nothing_else() -> None:
 
 def test_columns_have_unit_variance_and_an_owner() -> None:
     mean = np.array([[1.0, 7.0], [3.0, 7.0], [5.0, 7.0], [3.0, 7.0]])
-    x, owner = arrays.columns(Codes(mean, category=np.array([2, 0, 0, 1]), categories=3))
+    x, owner = arrays.features(Codes(mean, category=np.array([2, 0, 0, 1]), categories=3))
     assert owner.tolist() == [0, 1, 2, 2, 2]
     assert x[:, 0].tolist() == pytest.approx([-np.sqrt(2), 0, np.sqrt(2), 0])
     assert x[:, 1].tolist() == [0] * 4

@@ -155,7 +155,7 @@ def test_the_area_under_a_curve() -> None:
     """Positives 3, 1 and negatives 2, 1: pairs won 1 + 1, lost 1, tied ½: 2½ of 4."""
     scored = np.array([3.0, 1.0, 2.0, 1.0])
     positive = np.array([True, True, False, False])
-    assert modularity.area(scored, positive) == pytest.approx(2.5 / 4)
+    assert modularity.roc_auc(scored, positive) == pytest.approx(2.5 / 4)
 
 
 def test_gaussian_scores_of_a_correlated_pair() -> None:
@@ -250,13 +250,13 @@ def test_a_discrete_code_matters_by_the_sum_of_its_columns() -> None:
 def test_the_intercept_is_free() -> None:
     """Columns of 0 leave the shares of the classes, however heavy the penalty."""
     labels = np.arange(100) % 10 // 8
-    weights = logistic.fit(np.zeros((100, 2)), labels, 2, strength=1e-3)
+    weights = logistic.fit(np.zeros((100, 2)), labels, 2, C=1e-3)
     p = logistic.probabilities(weights, np.zeros((1, 2)))
     assert p[0].tolist() == pytest.approx([0.8, 0.2], abs=1e-3)
     assert logistic.predicted(weights, np.zeros((1, 2))).tolist() == [0]
     # x = ±1, W = (−w, w): n ln(1 + e^−2w) + w²/strength is least at w/strength = n/(1 + e^2w).
     x = np.repeat([[-1.0], [1.0]], 50, axis=0)
-    w = logistic.fit(x, np.repeat([0, 1], 50), 2, strength=0.1)[0, 1]
+    w = logistic.fit(x, np.repeat([0, 1], 50), 2, C=0.1)[0, 1]
     assert w / 0.1 == pytest.approx(100 / (1 + np.exp(2 * w)), rel=1e-3)
 
 

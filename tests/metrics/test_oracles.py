@@ -35,7 +35,7 @@ def test_information_of_counts_is_scikit_learns(kind: str) -> None:
     s = sample(kind)
     code = mutual_information.code_classes(Codes(s["z_train"]), 20)
     half = np.arange(TRAIN) % 2
-    joints = mutual_information.counted(code, s["y_train"], half)
+    joints = mutual_information.contingency(code, s["y_train"], half)
     information, entropies = mutual_information.tables(joints)
     for f, labels in enumerate(s["y_train"].T):
         assert entropies[0, f] == pytest.approx(entropy(np.bincount(labels)))
@@ -53,7 +53,7 @@ def test_information_of_neighbours_is_scikit_learns(kind: str) -> None:
     for f in range(s["y_train"].shape[1]):
         labels = s["y_train"][:1500, f]
         wanted = mutual_info_classif(s["z_train"][:1500], labels, random_state=0)
-        found = [mutual_information.nearest(x, labels) for x in s["z_train"][:1500].T]
+        found = [mutual_information.knn_mi(x, labels) for x in s["z_train"][:1500].T]
         # A neighbour within rounding of the radius counts or does not.
         np.testing.assert_allclose(found, wanted, atol=2e-4)
 
@@ -64,7 +64,7 @@ def test_information_of_few_numbers_is_that_of_counts() -> None:
     labels = rng.integers(0, 3, 4_000)
     column = np.where(rng.random(4_000) < 0.8, labels, rng.integers(0, 3, 4_000))
     wanted = mutual_info_score(column, labels)
-    found = mutual_information.nearest(column.astype(float), labels)
+    found = mutual_information.knn_mi(column.astype(float), labels)
     assert found == pytest.approx(wanted, abs=0.002)
 
 
@@ -80,7 +80,7 @@ def test_a_smeared_code_has_the_information_of_its_mixture() -> None:
     for width in (0.5, 0.1):
         edges = np.arange(-6, 6 + width, width)
         group = np.zeros(100, np.int64)
-        joint = mutual_information.smeared(mean, std, edges, labels[:, None], group)[0]
+        joint = mutual_information.posterior_joint(mean, std, edges, labels[:, None], group)[0]
         found = mutual_information.information(joint[0])
         assert found == pytest.approx(wanted, abs=0.02 * width)
         assert found < wanted
@@ -100,7 +100,7 @@ def test_logistic_regression_is_scikit_learns() -> None:
     for f in (0, 2):
         x, y = s["z_train"][:2000], s["y_train"][:2000, f]
         other = LogisticRegression(C=0.5, tol=1e-8, max_iter=2000).fit(x, y)
-        weights = logistic.fit(x, y, int(y.max()) + 1, strength=0.5)
+        weights = logistic.fit(x, y, int(y.max()) + 1, C=0.5)
         p = logistic.probabilities(weights, s["z_test"])
         np.testing.assert_allclose(p, other.predict_proba(s["z_test"]), atol=3e-3)
 
@@ -109,7 +109,7 @@ def test_the_area_is_scikit_learns() -> None:
     rng = np.random.default_rng(0)
     positive, scored = rng.random(300) < 0.3, rng.integers(0, 20, 300).astype(float)
     wanted = roc_auc_score(positive, scored)
-    assert modularity.area(scored, positive) == pytest.approx(wanted)
+    assert modularity.roc_auc(scored, positive) == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize("factor", [0, 1, 4])

@@ -26,23 +26,23 @@ FROZEN = {
     "classification/one_to_one": "",
     "classification/majority": "",
     "classification/nmi": "",
-    "beta-vae/locatello2019": "pairs=64, votes=10000, held_out=5000, strength=1.0",
+    "beta-vae/locatello2019": "pairs=64, votes=10000, held_out=5000, C=1.0",
     "mig/chen2018": "items=10000, code=posterior, bins=0, extent=0.0",
     "mig/locatello2019": "items=10000, code=mean, bins=20, extent=0.0",
     "mig/do2020": "items=100000, code=posterior, bins=100, extent=4.0",
-    "sap/locatello2019": "train=10000, test=5000, predictor=svm, strength=0.01",
-    "sap/kumar2018": "train=10000, test=0, predictor=r2, strength=0.0",
+    "sap/locatello2019": "train=10000, test=5000, predictor=svm, C=0.01",
+    "sap/kumar2018": "train=10000, test=0, predictor=r2, C=0.0",
     "dci/locatello2019": "train=10000, test=5000, predictor=trees, rounds=100, alpha=0.0",
     "dci/eastwood2018": "train=10000, test=5000, predictor=lasso, rounds=0, alpha=0.02",
     "modularity/ridgeway2018": (
-        "train=10000, test=5000, bins=20, idle=False, normalised=True, strength=1.0"
+        "train=10000, test=5000, bins=20, idle=False, normalised=True, C=1.0"
     ),
     "modularity/locatello2019": (
-        "train=10000, test=5000, bins=20, idle=True, normalised=False, strength=1.0"
+        "train=10000, test=5000, bins=20, idle=True, normalised=False, C=1.0"
     ),
     "irs/suter2019": "items=100000, quantile=1.0",
     "irs/locatello2019": "items=10000, quantile=0.99",
-    "infomec/hsu2023": "items=10000, neighbours=3, active=0.125, strength=1.0",
+    "infomec/hsu2023": "items=10000, neighbours=3, active=0.125, C=1.0",
     "unsupervised/locatello2019": "items=10000, bins=20",
     "probes/locatello2019-logistic": "train=10000, test=5000, probe=logistic",
     "probes/locatello2019-trees": "train=10000, test=5000, probe=trees",

@@ -11,12 +11,12 @@ from tests.metrics.codes_of_all_kinds import codes_of
 
 from unbraid.codes import Codes
 from unbraid.data.images import ImageTable
-from unbraid.engine import Run
 from unbraid.errors import UserError
+from unbraid.evaluation import scores as room
+from unbraid.evaluation.scores import as_text, evaluate
 from unbraid.metrics import METRICS, suite
-from unbraid.metrics import evaluate as room
-from unbraid.metrics.evaluate import as_text, evaluate
-from unbraid.metrics.suite import Job
+from unbraid.metrics.suite import MetricSpec
+from unbraid.runs import Run
 
 QUICK = "mig,irs,factor_vae"
 
@@ -65,7 +65,7 @@ def test_rows_of_every_job(grid: np.ndarray) -> None:
     mean = grid + np.random.default_rng(0).normal(size=grid.shape)
     codes = codes_of(mean, category=grid[:, 0], categories=3)
     for job in suite.jobs(suite.chosen("all"), discrete=True):
-        if "trees" in job.protocol or job == Job("dci", "locatello2019"):
+        if "trees" in job.protocol or job == MetricSpec("dci", "locatello2019"):
             continue
         given = grid[:, 0] if job.metric == "classification" else grid
         for row in suite.rows(job, codes, given):
@@ -79,7 +79,7 @@ def test_rows_of_every_job(grid: np.ndarray) -> None:
 def test_repeats_give_the_interval_of_their_mean(grid: np.ndarray) -> None:
     mean = grid + np.random.default_rng(0).normal(size=grid.shape)
     codes = Codes(mean)
-    job = Job("factor-vae", "kim2018")
+    job = MetricSpec("factor-vae", "kim2018")
     (once,) = suite.rows(job, codes, grid, seed=3)
     (row,) = suite.rows(job, codes, grid, seed=3, repeats=6)
     assert "low" not in once
@@ -94,7 +94,7 @@ def test_repeats_give_the_interval_of_their_mean(grid: np.ndarray) -> None:
     assert row["standard_error"] == np.mean([found["standard_error"] for found in errors])
     assert once["score"] == METRICS["factor-vae"].score(codes, grid, rng, "kim2018")["score"]
     (fixed,) = suite.rows(
-        Job("classification", "nmi"),
+        MetricSpec("classification", "nmi"),
         codes_of(mean, category=grid[:, 0], categories=3),
         grid[:, 0],
         repeats=6,

@@ -57,11 +57,11 @@ def test_the_jackknife_of_a_mean_is_its_standard_error() -> None:
 def test_batches_of_a_mean() -> None:
     x = np.random.default_rng(0).normal(size=10_000)
     rng = np.random.default_rng(1)
-    error = uncertainty.batches(lambda a, b: [x[a].mean(), 1.0], 10_000, 0, 10, rng)
+    error = uncertainty.batch_means_se(lambda a, b: [x[a].mean(), 1.0], 10_000, 0, 10, rng)
     # Ten parts: a relative error of 1/√18, three of it.
     assert error[0] == pytest.approx(0.01, rel=0.7)
     assert error[1] == 0.0
-    assert uncertainty.batches(lambda a, b: [1.0], 3, 0, 10, rng).tolist() == [0.0]
+    assert uncertainty.batch_means_se(lambda a, b: [1.0], 3, 0, 10, rng).tolist() == [0.0]
 
 
 def test_batches_are_disjoint_and_their_spread_is_divided_by_the_root_of_their_number() -> None:
@@ -72,7 +72,7 @@ def test_batches_are_disjoint_and_their_spread_is_divided_by_the_root_of_their_n
         given.append((a, b))
         return [float(len(given))]
 
-    error = uncertainty.batches(part, 20, 15, 5, np.random.default_rng(0))
+    error = uncertainty.batch_means_se(part, 20, 15, 5, np.random.default_rng(0))
     assert error == pytest.approx(np.sqrt(2.5 / 5))
     for side, items in ((0, 20), (1, 15)):
         assert {len(pair[side]) for pair in given} == {items // 5}

@@ -14,7 +14,7 @@ import numpy as np
 from tests.oracles.disent_values import KINDS, TRAIN, VALUES, encoded, grid, sample
 
 from unbraid.codes import Codes
-from unbraid.metrics import arrays, dci, factor_vae, mig, mutual_information, sap
+from unbraid.metrics import dci, factor_vae, mig, mutual_information, sap
 
 PAGE = Path(__file__).parents[2] / "docs" / "protocols.md"
 # Where disent's values stand in disent_values.json.
@@ -37,8 +37,8 @@ def ours(kind: str) -> dict[str, float]:
     codes = Codes(np.concatenate([s["z_train"], s["z_test"]]))
     y = np.concatenate([s["y_train"], s["y_test"]])
     train, test = np.arange(TRAIN), np.arange(TRAIN, len(y))
-    binned = mutual_information.code_classes(arrays.taken(codes, train), 20)
-    tables = mutual_information.tables(mutual_information.counted(binned, y[train], train % 2))
+    binned = mutual_information.code_classes(codes.subset(train), 20)
+    tables = mutual_information.tables(mutual_information.contingency(binned, y[train], train % 2))
     svm = np.sort(sap.table(codes, y, train, test, sap.PROTOCOLS["locatello2019"]), axis=0)
     protocol, owner = dci.PROTOCOLS["locatello2019"], np.arange(s["z_train"].shape[1])
     importance, accuracy = dci.importances(

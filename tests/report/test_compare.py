@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 
 from unbraid.data.images import ImageTable
-from unbraid.engine import Run
-from unbraid.engine.encode import Trained, load_trained
 from unbraid.errors import UserError
-from unbraid.metrics.evaluate import as_text, evaluate
+from unbraid.evaluation.scores import as_text, evaluate
 from unbraid.report import compare, traversal
+from unbraid.runs import Run
+from unbraid.runs.encode import Trained, load_trained
 
 
 def test_matching_undoes_order_sign_and_scale() -> None:

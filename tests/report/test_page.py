@@ -16,9 +16,9 @@ from unbraid import cli
 from unbraid.data import load
 from unbraid.metrics import suite
 from unbraid.report import charts, figures
-from unbraid.studies.read import read
 from unbraid.studies.store import Store
-from unbraid.studies.study import Headline
+from unbraid.studies.study import PrimaryScore
+from unbraid.studies.study_file import read
 from unbraid.studies.table import measure
 from unbraid.studies.worker import read_result, work
 
@@ -30,17 +30,17 @@ preset = "quick"
 precision = "fp32"
 seeds = 3
 steps = 6
-batch = 4
+batch_size = 4
 checkpoints = 2
 sample = 100
 [[rows]]
 method = "vae"
-hyperparameters = { continuous = 2 }
+hyperparameters = { latent_dim = 2 }
 published = { mean = 82.15, std = 0.88, best = 88.25 }
 [[rows]]
 method = "cascade-vae"
 seeds = 2
-hyperparameters = { continuous = 3, stage_steps = 1, warmup_stages = 1 }
+hyperparameters = { latent_dim = 3, stage_steps = 1, warmup_stages = 1 }
 """
 
 
@@ -133,14 +133,14 @@ def test_a_correlation_is_with_the_better_score_and_tells_its_n(tmp_path: Path) 
     """The ELBO falls as a distance grows: it puts the best first, and so it does for a share."""
     (tmp_path / "trial.toml").write_text(FILE)
     line = measure(read(tmp_path / "trial.toml"), Store(tmp_path))[0]
-    distance = Headline(suite.Job("unsupervised", "locatello2019"), "gaussian_tc")
+    distance = PrimaryScore(suite.MetricSpec("unsupervised", "locatello2019"), "gaussian_tc")
     found = []
-    for head, up in ((line.headline, 1), (distance, -1)):
+    for head, up in ((line.primary_score, 1), (distance, -1)):
         members = [
             dataclasses.replace(m, status="done", score=up * 10.0 * i, criteria={"elbo": i - 9.0})
             for i, m in enumerate(line.members)
         ]
-        shown = dataclasses.replace(line, members=tuple(members), headline=head)
+        shown = dataclasses.replace(line, members=tuple(members), primary_score=head)
         found.append(figures.correlations([shown, shown]))
     assert found[0] == found[1]
     *rows, (name, means) = found[0]

@@ -16,11 +16,12 @@ from tests.engine.test_survey import METHOD, bars_as_a_dataset, placed
 from unbraid.codes import Codes
 from unbraid.data import load
 from unbraid.data.images import ImageTable
-from unbraid.engine import Budget, Config, noise, survey, train
+from unbraid.engine import survey, train
 from unbraid.engine.state import State
 from unbraid.methods import METHODS
 from unbraid.methods.cascade_vae import CascadeVAE
 from unbraid.metrics import suite
+from unbraid.runs import Budget, Config, noise
 from unbraid.studies.study import NUMBERS
 
 KEPT = Path(__file__).with_name("numbers.json")
@@ -33,7 +34,7 @@ def losses(name: str, table: ImageTable) -> list[float]:
     state = State(config, table.shape, torch.device("cpu"))
     values = []
     for step in range(3):
-        index = noise.batch_indices(0, step, len(table), 4 * method.batches)
+        index = noise.batch_indices(0, step, len(table), 4 * method.batches_per_step)
         state.advance(torch.from_numpy(table.images(index.numpy())).float())
         values.append(state.means()["loss"])
     return values
@@ -41,7 +42,7 @@ def losses(name: str, table: ImageTable) -> list[float]:
 
 # Whole runs, as short as they can be with every kind of step in them: d open, a survey and charts.
 RUNS = {
-    "cascade-vae": CascadeVAE(continuous=3, stage_steps=3, warmup_stages=2, learning_rate=1e-3),
+    "cascade-vae": CascadeVAE(latent_dim=3, stage_steps=3, warmup_stages=2, learning_rate=1e-3),
     "chart-vae": METHOD,
 }
 PRECISIONS = ("fp32", "bf16")
@@ -66,7 +67,7 @@ def scores() -> dict[str, float]:
     given = {"factor-vae": factors, "classification": factors[:, 0]}
     return {
         f"{job.metric} {job.protocol}": suite.rows(job, codes, given[job.metric])[0]["score"]
-        for job in suite.jobs(list(suite.USUAL), discrete=True)
+        for job in suite.jobs(list(suite.DEFAULT_METRICS), discrete=True)
     }
 
 

@@ -15,14 +15,14 @@ import torch
 
 from unbraid import cli
 from unbraid.data.images import ImageTable
-from unbraid.engine import Run
-from unbraid.engine.checkpoint import read as read_checkpoint
-from unbraid.engine.stacked import Stack
+from unbraid.engine.vmapped_ensemble import VmappedEnsemble
 from unbraid.errors import UserError
+from unbraid.runs import Run
+from unbraid.runs.checkpoint import read as read_checkpoint
 from unbraid.studies import executors, worker
-from unbraid.studies.read import read
 from unbraid.studies.store import Store
 from unbraid.studies.study import Job, populations
+from unbraid.studies.study_file import read
 
 NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 FILE = """
@@ -31,13 +31,13 @@ preset = "quick"
 precision = "fp32"
 seeds = 5
 steps = 12
-batch = 4
+batch_size = 4
 checkpoints = 2
 sample = 200
 images = 300
 [[rows]]
 method = "beta-vae"
-hyperparameters = { continuous = 3, learning_rate = 1e-3 }
+hyperparameters = { latent_dim = 3, learning_rate = 1e-3 }
 [[rows]]
 method = "chart-vae"
 """
@@ -137,15 +137,15 @@ def test_members_of_one_step_are_scored_as_they_go(
 def test_a_member_that_diverges_is_named_and_the_others_are_done(
     one_row: Path, corner: ImageTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_steps = Stack.run
+    run_steps = VmappedEnsemble.run
 
-    def poisoned(stack: Stack, end: int) -> list[bool]:
+    def poisoned(stack: VmappedEnsemble, end: int) -> list[bool]:
         if end == 12 and len(stack.states) == 3:
             with torch.no_grad():
                 stack._weights["decoder.entry.bias"][1] = torch.nan
         return run_steps(stack, end)
 
-    monkeypatch.setattr(Stack, "run", poisoned)
+    monkeypatch.setattr(VmappedEnsemble, "run", poisoned)
     store, jobs = Store(tmp_path), read(one_row).jobs
     lost = worker.work(members_in(store, jobs), corner)
     assert list(lost) == [store.run(jobs[1])]
@@ -182,9 +182,9 @@ def test_the_time_of_a_population_is_shared(
     store, jobs = Store(tmp_path), read(one_row).jobs
     assert worker.work(members_in(store, jobs), corner) == {}
     for job in jobs:
-        sittings = json.loads(store.run(job).provenance_file.read_text())
-        assert [sitting["members"] for sitting in sittings] == [3, 3]
-        whole = sum(sitting["seconds"] for sitting in sittings)
+        sessions = json.loads(store.run(job).provenance_file.read_text())
+        assert [session["members"] for session in sessions] == [3, 3]
+        whole = sum(session["seconds"] for session in sessions)
         told = worker.read_result(store.run(job))["training_seconds"]
         assert told == pytest.approx(whole / 3, abs=0.06)
 

@@ -17,10 +17,10 @@ import torch
 from unbraid import cli
 from unbraid.errors import UserError
 from unbraid.studies import ray as on_ray
+from unbraid.studies.driver import run, steps_done
 from unbraid.studies.formats import table
-from unbraid.studies.read import read
-from unbraid.studies.run import run, steps_done
 from unbraid.studies.store import Store
+from unbraid.studies.study_file import read
 
 ray = pytest.importorskip("ray", reason="Ray is not installed; pip install 'unbraid[cluster]'")
 # Ray warns of its own deprecations and leaves sockets to the collector.
@@ -32,19 +32,19 @@ preset = "quick"
 precision = "fp32"
 seeds = 2
 steps = 60
-batch = 4
+batch_size = 4
 checkpoints = 6
 sample = 100
 [[rows]]
 method = "beta-vae"
-hyperparameters = { continuous = 3 }
+hyperparameters = { latent_dim = 3 }
 published = { mean = 70.11, std = 7.54, best = 84.62 }
 """
 
 CASCADE = """
 [[rows]]
 method = "cascade-vae"
-hyperparameters = { continuous = 2, stage_steps = 20, warmup_stages = 1 }
+hyperparameters = { latent_dim = 2, stage_steps = 20, warmup_stages = 1 }
 """
 
 
@@ -98,7 +98,7 @@ def test_a_population_goes_to_a_node_with_a_gpu(
     cluster.add_node(num_cpus=1, num_gpus=1)
     study_file.write_text(FILE.replace("seeds = 2", "seeds = 2\nretries = 0"))
     study, store = read(study_file), Store(tmp_path / "out")
-    on_cluster = on_ray.OnRay(cluster.address, "cuda")
+    on_cluster = on_ray.RayExecutor(cluster.address, "cuda")
     assert on_cluster.place == "a Ray cluster of 1 GPUs now"
     assert run(study, store, on_cluster) == {"done": 0, "failed": 2}
     for result in store.results().values():
@@ -111,7 +111,7 @@ def test_a_population_goes_to_a_node_with_a_gpu(
 def test_an_answer_of_another_version_is_a_failure(study_file: Path, tmp_path: Path) -> None:
     """Its key is another, as its numbers may be."""
     job = read(study_file).jobs[0]
-    executor: Any = object.__new__(on_ray.OnRay)
+    executor: Any = object.__new__(on_ray.RayExecutor)
     executor._error, executor._store = KeyError, Store(tmp_path)
     executor._ray = SimpleNamespace(get=lambda _: [({"key": "another", "status": "done"}, {})])
     (result,) = executor._gathered(None, [job])
@@ -151,14 +151,14 @@ def test_a_node_that_does_not_see_the_directory_sends_its_files(
 
 def test_a_cluster_without_room_says_what_it_waits_for(cluster: Any) -> None:
     cluster.add_node(num_cpus=4, memory=2**30)
-    small = on_ray.OnRay(cluster.address)
+    small = on_ray.RayExecutor(cluster.address)
     assert small.place == (
         "a Ray cluster of 4 cores now; they wait until it has a node with a core and 1.5 GiB of"
         " memory for Ray's tasks"
     )
     small.stop()
     cluster.add_node(num_cpus=1, memory=2**31)
-    larger = on_ray.OnRay(cluster.address)
+    larger = on_ray.RayExecutor(cluster.address)
     assert larger.place == "a Ray cluster of 5 cores now"
     larger.stop()
 
@@ -183,7 +183,7 @@ def test_a_run_that_fails_elsewhere_takes_nothing_from_one_that_is_trained(
     study_file: Path, tmp_path: Path
 ) -> None:
     job = read(study_file).jobs[0]
-    executor: Any = object.__new__(on_ray.OnRay)
+    executor: Any = object.__new__(on_ray.RayExecutor)
     executor._error, executor._store = KeyError, Store(tmp_path)
     run = executor._store.run(job)
     brought = {"checkpoint.safetensors": b"of step 6", "worker.log": b"no room", "log.jsonl": b""}
@@ -209,14 +209,14 @@ def test_no_cluster_is_one_line(
     with pytest.raises(
         UserError, match=r"no cluster answers there .* start one with ray start"
     ) as e:
-        on_ray.OnRay("auto")
+        on_ray.RayExecutor("auto")
     assert "\n" not in str(e.value)
 
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match=r"pip install 'unbraid\[cluster\]'"):
-        on_ray.OnRay("auto")
+        on_ray.RayExecutor("auto")
 
 
 def test_workers_are_the_clusters_affair(

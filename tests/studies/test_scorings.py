@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from unbraid.data.images import ImageTable
-from unbraid.engine import Config, Run
+from unbraid.runs import Config, Run
 from unbraid.studies import worker
-from unbraid.studies.keep import keep
-from unbraid.studies.read import read
+from unbraid.studies.archive import archive
 from unbraid.studies.store import Store
 from unbraid.studies.study import Study
+from unbraid.studies.study_file import read
 
 STUDY = """
 data = "dsprites-corner"
@@ -20,32 +20,32 @@ preset = "quick"
 precision = "fp32"
 seeds = 1
 steps = 12
-batch = 4
+batch_size = 4
 metrics = ["factor-vae"]
 checkpoints = 2
 sample = 200
 images = 300
 [[rows]]
 method = "beta-vae"
-hyperparameters = { continuous = 3 }
+hyperparameters = { latent_dim = 3 }
 """
 WIDER = (('["factor-vae"]', '["factor-vae", "mig"]'), ("images = 300", "images = 400"))
 
 
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """From which step to which each sitting of a training in this process went."""
-    sittings: list[tuple[int, int]] = []
+    """From which step to which each session of a training in this process went."""
+    sessions: list[tuple[int, int]] = []
     train = worker.train
 
     def noted(config: Config, table: ImageTable, out: Path, **how: Any) -> Run:
         run = train(config, table, out, **how)
         last = json.loads(run.provenance_file.read_text())[-1]
-        sittings.append((last["from_step"], last["to_step"]))
+        sessions.append((last["from_step"], last["to_step"]))
         return run
 
     monkeypatch.setattr(worker, "train", noted)
-    return sittings
+    return sessions
 
 
 def study(tmp_path: Path, *changes: tuple[str, str]) -> Study:
@@ -91,8 +91,8 @@ def test_what_is_scored_again_tells_where_it_was_trained(
     store, one = Store(tmp_path / "out"), study(tmp_path)
     done(one, store, corner)
     file = store.run(one.jobs[0]).provenance_file
-    sittings = json.loads(file.read_text())
-    file.write_text(json.dumps([{**sitting, "device": "cuda:0"} for sitting in sittings]))
+    sessions = json.loads(file.read_text())
+    file.write_text(json.dumps([{**session, "device": "cuda:0"} for session in sessions]))
     assert done(study(tmp_path, *WIDER), store, corner)["device"] == "cuda:0"
 
 
@@ -104,7 +104,7 @@ def test_what_is_scored_again_tells_where_it_was_trained(
         ("sample = 200", "sample = 100"),
         ('metrics = ["factor-vae"]', 'metrics = ["mig"]\nmetric = "mig"\nprotocol = "chen2018"'),
         ("steps = 12", "steps = 14"),
-        ("continuous = 3", "continuous = 4"),
+        ("latent_dim = 3", "latent_dim = 4"),
     ],
 )
 def test_what_is_taken_on_the_way_is_another_run(change: tuple[str, str], tmp_path: Path) -> None:
@@ -127,11 +127,11 @@ def test_a_line_is_kept_where_another_study_trained_the_run(
     done(one, store, corner)
     done(wider, there, corner)
     weights = there.run(one.jobs[0]).checkpoint_file.read_bytes()
-    assert keep(one, store, there) == one.jobs
+    assert archive(one, store, there) == one.jobs
     assert set(there.results()) == {one.jobs[0].key, wider.jobs[0].key}
     assert there.run(one.jobs[0]).checkpoint_file.read_bytes() == weights
     job = one.jobs[0]
     half.path.mkdir()
     worker.train(worker._until(6, job.config), corner, half.run(job).path)
-    assert keep(one, store, half) == []
+    assert archive(one, store, half) == []
     assert half.results() == {}

@@ -10,8 +10,8 @@ import pytest
 
 from unbraid.errors import UserError
 from unbraid.methods.cascade_vae_c import CascadeVAEC
-from unbraid.studies.read import read
 from unbraid.studies.study import Job, Published
+from unbraid.studies.study_file import read
 
 STUDIES = Path(__file__).parents[2] / "studies"
 FILES = sorted(STUDIES.glob("table*.toml"))
@@ -67,11 +67,11 @@ def test_the_ablation_takes_away_one_ingredient_at_a_time_on_seeds_of_its_own() 
             one, other = (dataclasses.asdict(j.config.method) for j in (job, base))
             taken[row.title] = {name for name in one if one[name] != other[name]}
     assert taken == {
-        "β does not fall": {"beta_first"},
+        "β does not fall": {"beta_start"},
         "no charts": {"given"},
-        "idle dimensions stay idle": {"anew"},
-        "one dimension for the angle": {"continuous"},
-        "one rate throughout": {"quicken", "cool_from", "cool_to"},
+        "idle dimensions stay idle": {"reinit_inactive"},
+        "one dimension for the angle": {"latent_dim"},
+        "one rate throughout": {"lr_factor_after_survey", "lr_decay_start", "lr_decay_end"},
     }
     keys = {job.key for row in (whole, *rows) for job in row.jobs}
     assert len(keys) == 3 * (len(rows) + 1) == 18
@@ -102,7 +102,7 @@ def test_a_list_of_values_is_a_grid(study_file: Callable[[str], Path]) -> None:
         study_file(
             'preset = "quick"\nseeds = [3, 5]\n'
             + ROW
-            + "hyperparameters = { continuous = [4, 6], beta = [1.0, 2.0, 4.0] }\n"
+            + "hyperparameters = { latent_dim = [4, 6], beta = [1.0, 2.0, 4.0] }\n"
         )
     )
     assert len(study.rows) == 6
@@ -119,11 +119,11 @@ def test_rows_of_one_title_are_told_apart_by_what_they_differ_in(
 ) -> None:
     budgets = "steps = 20\n" + ROW + "steps = 30\n" + ROW + "steps = 30\nbatch = 16\n"
     study = read(study_file('preset = "quick"\n' + ROW + budgets))
-    batch = study.jobs[0].config.budget.batch
+    batch = study.jobs[0].config.budget.batch_size
     assert [row.title for row in study.rows] == [
-        f"β-VAE, m=10 (steps=20, batch={batch})",
-        f"β-VAE, m=10 (steps=30, batch={batch})",
-        "β-VAE, m=10 (steps=30, batch=16)",
+        f"β-VAE, m=10 (steps=20, batch_size={batch})",
+        f"β-VAE, m=10 (steps=30, batch_size={batch})",
+        "β-VAE, m=10 (steps=30, batch_size=16)",
     ]
     assert len({job.key for job in study.jobs}) == len(study.jobs)
     presets = read(study_file(ROW + 'preset = "quick"\n' + ROW + 'preset = "paper"\n'))
@@ -204,7 +204,10 @@ def test_a_run_is_of_ones_own_images_as_they_are(
         ("seeds = 0\n" + ROW, "seeds=0: a row has seeds"),
         ("checkpoints = -1\n" + ROW, "checkpoints=-1: too few; give a whole number, 0 or more"),
         ("images = 99\n" + ROW, "images=99: too few; give a whole number, 100 or more"),
-        ('patience = "long"\n' + ROW, "patience='long': too few; give a number, 1 or more"),
+        (
+            'hang_timeout_minutes = "long"\n' + ROW,
+            "hang_timeout_minutes='long': too few; give a number, 1 or more",
+        ),
         ("sample = 1e3\n" + ROW, "sample=1000.0: too few; give a whole number, 100 or more"),
         ('seeds = "ten"\n' + ROW, "seeds=ten: a row has seeds"),
         (ROW + "published = { mean = 1.0 }\n", "mean, std and best, percent; give these"),
@@ -249,7 +252,10 @@ def test_a_run_is_of_ones_own_images_as_they_are(
             "score='all': no score of DCI; give one of disentanglement, completeness, inform",
         ),
         ("not TOML", "no study can be read from it"),
-        ("patience = 0\n" + ROW, "patience=0: too few; give a number, 1 or more"),
+        (
+            "hang_timeout_minutes = 0\n" + ROW,
+            "hang_timeout_minutes=0: too few; give a number, 1 or more",
+        ),
         (ROW + "hyperparameters = { beta = [] }\n", "beta=[]: no value makes no row"),
         (
             ROW + "published = { mean = 1.0, std = 0.0, best = 2.0 }\n",

@@ -84,15 +84,21 @@ def test_what_goes_wrong_around_a_worker_is_the_runs_failure(job: Job, tmp_path:
 
 
 def test_one_that_hangs_is_ended_and_one_that_is_slow_is_not(job: Job, tmp_path: Path) -> None:
-    patience = 1.0 / 60  # one second
+    hang_timeout_minutes = 1.0 / 60  # one second
     began = time.monotonic()
     (result,) = supervise(
-        [job], tmp_path, retries=0, patience=patience, command=script("time.sleep(60)")
+        [job],
+        tmp_path,
+        retries=0,
+        hang_timeout_minutes=hang_timeout_minutes,
+        command=script("time.sleep(60)"),
     )
     assert time.monotonic() - began < 30
-    assert result["reasons"] == [f"hung: no step for {patience:g} minutes"]
+    assert result["reasons"] == [f"hung: no step for {hang_timeout_minutes:g} minutes"]
     slow = f"for _ in range(8): print('step', flush=True); time.sleep(0.3)\n{WRITE}"
-    (result,) = supervise([job], tmp_path, retries=0, patience=patience, command=script(slow))
+    (result,) = supervise(
+        [job], tmp_path, retries=0, hang_timeout_minutes=hang_timeout_minutes, command=script(slow)
+    )
     assert result["score"] == 1
 
 

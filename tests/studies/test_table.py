@@ -14,15 +14,15 @@ from pyarrow import parquet
 from unbraid import cli
 from unbraid.codes import Codes
 from unbraid.data import load
-from unbraid.engine import Run
 from unbraid.errors import UserError
 from unbraid.metrics import suite
+from unbraid.runs import Run
 from unbraid.studies.criteria import CRITERIA, compared
 from unbraid.studies.formats import FORMATS, table
-from unbraid.studies.read import read
-from unbraid.studies.sheets import notes, sheets
+from unbraid.studies.rendered_tables import notes, rendered_tables
 from unbraid.studies.store import Store
-from unbraid.studies.study import Headline, Published, Study
+from unbraid.studies.study import PrimaryScore, Published, Study
+from unbraid.studies.study_file import read
 from unbraid.studies.table import Statistics, measure
 from unbraid.studies.worker import read_result, read_sample, save_sample, work
 
@@ -82,7 +82,7 @@ def test_nothing_is_dropped_and_the_claim_is_the_last_checkpoint(
 ) -> None:
     study = read(study_file)
     lines = measure(study, store)
-    claim, paper, chosen, seeds = sheets(study, lines)
+    claim, paper, chosen, seeds = rendered_tables(study, lines)
     assert claim.rows[0] == (
         *("FactorVAE, m=10 †", "4 of 6, 1 failed", "61.00", "8.41", "4.20", "70.00"),
         *("82.15 (0.88)", "88.25", "-5.0"),
@@ -106,7 +106,7 @@ def test_where_nothing_is_published_no_column_waits_for_it(study_file: Path, sto
     text = FILE.replace('source = "A paper"\n', "").replace("published = {", "# published = {")
     study_file.write_text(text)
     study = read(study_file)
-    claim, paper, *_ = sheets(study, measure(study, store))
+    claim, paper, *_ = rendered_tables(study, measure(study, store))
     assert claim.heads == paper.heads == ("row", "seeds", "mean", "std", "s.e.", "best")
     assert claim.rows[0] == (
         *("FactorVAE, m=10", "4 of 6, 1 failed", "61.00", "8.41", "4.20", "70.00"),
@@ -229,9 +229,9 @@ def test_every_format_is_printed_or_written(
 def test_markdown_and_latex_are_well_formed(study_file: Path, store: Store) -> None:
     study: Study = read(study_file)
     markdown = [line for line in table(study, store, "md").splitlines() if line.startswith("|")]
-    for sheet in sheets(study, measure(study, store)):
-        width = len(sheet.heads) + 1
-        assert sum(line.count("|") == width for line in markdown) >= len(sheet.rows) + 2
+    for rendered in rendered_tables(study, measure(study, store)):
+        width = len(rendered.heads) + 1
+        assert sum(line.count("|") == width for line in markdown) >= len(rendered.rows) + 2
     latex = table(study, store, "latex")
     assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == 4
     assert r"m=10 $^\dagger$ & 4 of 6, 1 failed & 61.00 & 8.41" in latex
@@ -262,11 +262,11 @@ def test_nothing_is_chosen_where_there_is_no_choice(study_file: Path, store: Sto
 def test_a_row_without_a_code_to_classify_says_so(study_file: Path, store: Store) -> None:
     """Its runs are done and none has the score: told as that, neither missing nor failed."""
     study = read(study_file)
-    accuracy = Headline(suite.Job("classification", "one_to_one"))
-    study = dataclasses.replace(study, headline=accuracy)
+    accuracy = PrimaryScore(suite.MetricSpec("classification", "one_to_one"))
+    study = dataclasses.replace(study, primary_score=accuracy)
     lines = measure(study, store)
     assert len(lines[0].trained) == 4
-    claim, *_, seeds = sheets(study, lines)
+    claim, *_, seeds = rendered_tables(study, lines)
     assert claim.rows[0][1] == "0 of 6, 1 failed, 4 without a score"
     assert seeds.rows[0][1:] == ("no score",) * 4 + ("failed", "missing")
     told = "of 4 runs that are done none have a score: the method has no discrete code"
@@ -275,10 +275,10 @@ def test_a_row_without_a_code_to_classify_says_so(study_file: Path, store: Store
 
 def test_what_needs_no_labels_is_not_said_to_need_them(study_file: Path, store: Store) -> None:
     study = read(study_file)
-    distance = Headline(suite.Job("unsupervised", "locatello2019"), "gaussian_tc")
-    for head, supervised in ((study.headline, True), (distance, False)):
-        about = dataclasses.replace(study, headline=head)
-        _, paper, chosen, _ = sheets(about, measure(about, store))
+    distance = PrimaryScore(suite.MetricSpec("unsupervised", "locatello2019"), "gaussian_tc")
+    for head, supervised in ((study.primary_score, True), (distance, False)):
+        about = dataclasses.replace(study, primary_score=head)
+        _, paper, chosen, _ = rendered_tables(about, measure(about, store))
         assert ("labels choose" in paper.caption) == supervised
         assert (chosen.heads[-1] == "best, by labels") == supervised
 
@@ -322,7 +322,7 @@ protocol = "PROTOCOL"
 score = "PART"
 seeds = 2
 steps = 4
-batch = 4
+batch_size = 4
 checkpoints = 2
 sample = 300
 [[rows]]
@@ -353,10 +353,12 @@ def test_a_table_is_about_one_score_of_several(
         assert not work({store.run(job): job}, images)
         result = read_result(store.run(job))
         store.append(result)
-        wanted = (study.headline.title, protocol)
+        wanted = (study.primary_score.title, protocol)
         scores += [r["score"] for r in result["scores"] if (r["metric"], r["protocol"]) == wanted]
-        on_the_way.append([marks[study.headline.name] for marks in result["checkpoints"].values()])
-    assert study.headline.title.endswith(f": {part.replace('_', ' ')}")
+        on_the_way.append(
+            [marks[study.primary_score.name] for marks in result["checkpoints"].values()]
+        )
+    assert study.primary_score.title.endswith(f": {part.replace('_', ' ')}")
     (line,) = measure(study, store)
     share = metric != "unsupervised"
     scale, best = (100, max) if share else (1, min)
@@ -367,4 +369,4 @@ def test_a_table_is_about_one_score_of_several(
     )
     assert line.winner is line.members[scores.index(best(scores))]
     unit = "percent" if share else "the less the better"
-    assert f"{study.headline.title} under `{protocol}`, {unit}" in table(study, store)
+    assert f"{study.primary_score.title} under `{protocol}`, {unit}" in table(study, store)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from unbraid.data import array, dsprites, dsprites_variants, folder, mpi3d
-from unbraid.data.cars3d import CARS3D
-from unbraid.data.celeba import CELEBA
-from unbraid.data.chairs import CHAIRS
-from unbraid.data.facts import Facts
+from unbraid.data import array, folder
+from unbraid.data.custom import CustomDataset, parse
+from unbraid.data.dataset_info import DatasetInfo
+from unbraid.data.datasets import dsprites, dsprites_variants, mpi3d
+from unbraid.data.datasets.cars3d import CARS3D
+from unbraid.data.datasets.celeba import CELEBA
+from unbraid.data.datasets.chairs import CHAIRS
+from unbraid.data.datasets.mnist import FASHION_MNIST, MNIST
+from unbraid.data.datasets.shapes3d import SHAPES3D
+from unbraid.data.datasets.smallnorb import SMALLNORB
 from unbraid.data.images import ImageTable
-from unbraid.data.mnist import FASHION_MNIST, MNIST
-from unbraid.data.own import Own, parse
-from unbraid.data.shapes3d import SHAPES3D
-from unbraid.data.smallnorb import SMALLNORB
 from unbraid.errors import UserError
 
 # Those whose official files are fetched, by `unbraid data NAME`.
-PUBLISHED: dict[str, Facts] = {
+PUBLISHED: dict[str, DatasetInfo] = {
     facts.name: facts
     for facts in (
         *(SHAPES3D, CARS3D, SMALLNORB),
@@ -59,7 +60,7 @@ def report(name: str) -> str | None:
     return None if own is None else OWN[own.kind].report(own)
 
 
-def _known(name: str) -> Own | None:
+def _known(name: str) -> CustomDataset | None:
     own = parse(name)
     if own is None and name not in DATASETS:
         raise UserError(

@@ -11,13 +11,13 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 
 from unbraid.data import cache, npz, stored
+from unbraid.data.custom import LARGEST, SMALLEST, CustomDataset
 from unbraid.data.factors import FactorTable
 from unbraid.data.images import ImageTable
-from unbraid.data.own import LARGEST, SMALLEST, Own
 from unbraid.errors import UserError
 
 
-def load(own: Own) -> ImageTable:
+def load(own: CustomDataset) -> ImageTable:
     """The archive's images, taken into the cache at the first call and whenever it is another.
 
     `images`: N×H×W or N×H×W×C, C 1 or 3, sides 28 to 256; uint8, bool, or floats of 0 to 1, which
@@ -28,7 +28,7 @@ def load(own: Own) -> ImageTable:
     """
     listing = _listing(own)
     path = own.stored
-    with cache.alone(path.stem):
+    with cache.lock(path.stem):
         try:
             known = path.exists() and cache.facts_of(path).get("listing") == listing
         except (OSError, ValueError):
@@ -38,7 +38,7 @@ def load(own: Own) -> ImageTable:
         return stored.read(path, own.name, f"make it again: delete {path} first")
 
 
-def report(own: Own) -> str:
+def report(own: CustomDataset) -> str:
     """What was made of the archive, in a few lines."""
     facts = cache.facts_of(own.stored)
     (channels, height, width), labels = facts["shape"], facts.get("labels")
@@ -52,7 +52,7 @@ def report(own: Own) -> str:
     )
 
 
-def _listing(own: Own) -> str:
+def _listing(own: CustomDataset) -> str:
     try:
         facts = own.path.stat()
     except OSError as error:
@@ -62,7 +62,7 @@ def _listing(own: Own) -> str:
     return hashlib.sha256(f"{facts.st_size} {facts.st_mtime_ns}".encode()).hexdigest()
 
 
-def _make(own: Own, listing: str) -> None:
+def _make(own: CustomDataset, listing: str) -> None:
     found = npz.headers(own.path)
     if "images" not in found:
         raise UserError(
@@ -83,7 +83,7 @@ def _make(own: Own, listing: str) -> None:
     stored.save(own.stored, blocks(), facts, depth=scale, labels=lambda: given)
 
 
-def _require_images(own: Own, shape: tuple[int, ...], dtype: np.dtype) -> None:
+def _require_images(own: CustomDataset, shape: tuple[int, ...], dtype: np.dtype) -> None:
     if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] not in (1, 3)) or not shape[0]:
         raise UserError(
             f"{own.name}: images of shape {shape}: N×H×W or N×H×W×C with 1 or 3 channels; give it"
@@ -110,7 +110,9 @@ def _scale(archive: Path, dtype: np.dtype) -> int:
     return 8 if any(value > 1 for value in most) else 1
 
 
-def _bytes(own: Own, pixels: Shaped[np.ndarray, "b h w c"]) -> UInt8[np.ndarray, "b h w c"]:
+def _bytes(
+    own: CustomDataset, pixels: Shaped[np.ndarray, "b h w c"]
+) -> UInt8[np.ndarray, "b h w c"]:
     if pixels.dtype.kind != "f":
         return pixels.astype(np.uint8)
     if not (np.isfinite(pixels).all() and pixels.min() >= 0 and pixels.max() <= 1):
@@ -121,7 +123,7 @@ def _bytes(own: Own, pixels: Shaped[np.ndarray, "b h w c"]) -> UInt8[np.ndarray,
     return np.round(pixels * 255).astype(np.uint8)
 
 
-def _labels(own: Own, found: dict[str, npz.Header]) -> FactorTable | None:
+def _labels(own: CustomDataset, found: dict[str, npz.Header]) -> FactorTable | None:
     if "factors" not in found:
         return None
     shape, dtype = found["factors"]

@@ -86,7 +86,7 @@ def checksum(path: Path, algorithm: str) -> str:
 
 
 @contextlib.contextmanager
-def alone(name: str) -> Iterator[None]:
+def lock(name: str) -> Iterator[None]:
     """Keep every other process that asks for it from making the same table meanwhile."""
     folder = cache_dir()
     try:

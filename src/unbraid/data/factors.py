@@ -56,13 +56,13 @@ class FactorSpace:
         return np.stack(np.unravel_index(index, self.sizes), axis=1).astype(np.int64)
 
     def sample(self, n: int, rng: np.random.Generator) -> Int[np.ndarray, "n f"]:
-        """n independent draws, uniform over the grid."""
+        """N independent draws, uniform over the grid."""
         return rng.integers(0, self.sizes, size=(n, len(self.sizes)), dtype=np.int64)
 
     def sample_fixed(
         self, n: int, factor: int | str, value: int, rng: np.random.Generator
     ) -> Int[np.ndarray, "n f"]:
-        """n independent draws, uniform over the part of the grid where `factor` is `value`."""
+        """N independent draws, uniform over the part of the grid where `factor` is `value`."""
         factors = self.sample(n, rng)
         factors[:, self.position(factor)] = value
         self._check(factors)

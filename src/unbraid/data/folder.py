@@ -16,10 +16,10 @@ from jaxtyping import UInt8
 from tqdm import tqdm
 
 from unbraid.data import cache, stored
+from unbraid.data.custom import LARGEST, SMALLEST, USUAL, CustomDataset
 from unbraid.data.factors import FactorTable
+from unbraid.data.image_files import Header, UnreadableError, decode, endings, header
 from unbraid.data.images import ImageTable
-from unbraid.data.own import LARGEST, SMALLEST, USUAL, Own
-from unbraid.data.pictures import Header, UnreadableError, decode, endings, header
 from unbraid.errors import UserError
 from unbraid.files import written_atomically
 
@@ -38,7 +38,7 @@ class Plan(NamedTuple):
     why: str
 
 
-def load(own: Own) -> ImageTable:
+def load(own: CustomDataset) -> ImageTable:
     """The folder's images, decoded at the first call and whenever a file is another.
 
     One size: `own.size` squared; or that of all, if they have one, of 28 to 256 a side; or 64×64.
@@ -48,13 +48,13 @@ def load(own: Own) -> ImageTable:
     files, others = _files(own)
     listing = _listing(own, files)
     path = own.stored
-    with cache.alone(path.stem):
+    with cache.lock(path.stem):
         if not _made_of(path, listing):
             _make(own, files, others, listing)
         return stored.read(path, own.name, f"make it again: delete {path} first")
 
 
-def report(own: Own) -> str:
+def report(own: CustomDataset) -> str:
     """What was made of the folder, in a few lines."""
     facts = cache.facts_of(own.stored)
     skipped = facts["skipped"]
@@ -78,7 +78,7 @@ def _told(facts: dict[str, Any]) -> str:
     return f"the factor folder of {len(folders)} values ({shown})"
 
 
-def _files(own: Own) -> tuple[list[Path], int]:
+def _files(own: CustomDataset) -> tuple[list[Path], int]:
     """Every picture file in a fixed order, by its ending, and how many other files there are."""
     if not own.path.is_dir():
         raise UserError(f"{own.name}: no such folder; give the path of a folder of images")
@@ -95,7 +95,7 @@ def _files(own: Own) -> tuple[list[Path], int]:
     return sorted(files, key=lambda file: file.relative_to(own.path).as_posix()), others
 
 
-def _listing(own: Own, files: Sequence[Path]) -> str:
+def _listing(own: CustomDataset, files: Sequence[Path]) -> str:
     """A digest of names, sizes and times: while it stays, nothing is decoded again."""
     digest = hashlib.sha256(f"{DECODER} {own.size}".encode())
     for file in files:
@@ -115,7 +115,7 @@ def _made_of(path: Path, listing: str) -> bool:
         return False
 
 
-def _make(own: Own, files: list[Path], others: int, listing: str) -> None:
+def _make(own: CustomDataset, files: list[Path], others: int, listing: str) -> None:
     """Look at every file, plan, decode; broken ones are noted and left out."""
     skipped: dict[str, str] = {}
     kept: list[Path] = []
@@ -152,7 +152,7 @@ def _make(own: Own, files: list[Path], others: int, listing: str) -> None:
 
 
 def _readable(
-    own: Own,
+    own: CustomDataset,
     pool: ThreadPoolExecutor,
     work: Callable[[Path], Found],
     files: Sequence[Path],
@@ -178,7 +178,7 @@ def _readable(
                     yield file, found
 
 
-def _plan(own: Own, headers: list[Header]) -> Plan:
+def _plan(own: CustomDataset, headers: list[Header]) -> Plan:
     sizes = sorted({(found.height, found.width) for found in headers})
     grey = all(found.grey for found in headers)
     colour = "grey" if grey else "colour"
@@ -196,16 +196,16 @@ def _plan(own: Own, headers: list[Header]) -> Plan:
     return Plan(side, side, grey, f"{colour}, {had}, {cut}resized to {side}×{side}{ask}")
 
 
-def _labels(own: Own, files: list[Path]) -> FactorTable:
+def _labels(own: CustomDataset, files: list[Path]) -> FactorTable:
     names, value = np.unique([_folder(own, file) for file in files], return_inverse=True)
     if len(names) < 2:
         return FactorTable.none(len(files))
     return FactorTable(("folder",), value.astype(np.int64)[:, None], "folder")
 
 
-def _folder(own: Own, file: Path) -> str:
+def _folder(own: CustomDataset, file: Path) -> str:
     return file.parent.relative_to(own.path).as_posix()
 
 
-def _skipped_file(own: Own) -> Path:
+def _skipped_file(own: CustomDataset) -> Path:
     return own.stored.with_suffix(".skipped.tsv")

@@ -56,7 +56,7 @@ class ImageTable:
         return (self.channels, self.height, self.width)
 
     @property
-    def painted(self) -> bool:
+    def generated_on_access(self) -> bool:
         """Whether images are made when they are asked for, so that `bits` is not all of them."""
         return False
 

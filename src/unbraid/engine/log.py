@@ -10,8 +10,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from unbraid.engine.run import Run
 from unbraid.files import written_atomically
+from unbraid.runs.run import Run
 
 
 class Log:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unbraid.data.images import ImageTable
-from unbraid.engine import checkpoint, together, workers
-from unbraid.engine.configure import usable_device
-from unbraid.engine.run import Config, Run
-from unbraid.engine.trainer import CHECKPOINT_SECONDS, admit
+from unbraid.engine import gpu_population, workers
+from unbraid.engine.trainer import CHECKPOINT_SECONDS, check_resumable
 from unbraid.errors import UserError
+from unbraid.runs import checkpoint
+from unbraid.runs.device import usable_device
+from unbraid.runs.run import Config, Run
 
 
 def member(out: Path, seed: int) -> Run:
@@ -44,15 +45,15 @@ def train_population(
     config = config.of(table)
     members = {member(out, s): dataclasses.replace(config, seed=s) for s in seeds}
     for run, its_config in members.items():
-        admit(run, its_config, resume=resume)
+        check_resumable(run, its_config, resume=resume)
     for run, its_config in members.items():
         if not run.config_file.exists():
             run.write_config(its_config)
     unfinished = {run: c for run, c in members.items() if not _finished(run, c)}
     how = {"device": device, "checkpoint_seconds": checkpoint_seconds}
     on_gpu = usable_device(device).type == "cuda"
-    if together.in_one_step(config.method, device):
-        failed = together.train_together(unfinished, table, **how)
+    if gpu_population.in_one_step(config.method, device):
+        failed = gpu_population.train_together(unfinished, table, **how)
     else:
         failed = workers.train_each(unfinished, table, 1 if on_gpu else at_once, **how)
     if failed:

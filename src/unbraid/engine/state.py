@@ -8,16 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unbraid.engine import noise
-from unbraid.engine.checkpoint import Checkpoint
-from unbraid.engine.precision import computing_in
-from unbraid.engine.run import Config
-from unbraid.errors import UserError
-from unbraid.methods import Group, Losses
-
-
-class DivergedError(UserError):
-    """A loss term became NaN or infinite."""
+from unbraid.errors import DivergedError, UserError
+from unbraid.methods import Losses, ParamGroup
+from unbraid.runs import noise
+from unbraid.runs.checkpoint import Checkpoint
+from unbraid.runs.precision import computing_in
+from unbraid.runs.run import Config, Run
+from unbraid.runs.stage_checkpoints import save_stage
+from unbraid.runs.weights import fresh_parts, holds_weights_alone, parts_in
 
 
 class State:
@@ -33,16 +31,16 @@ class State:
         self.counts: dict[str, int] = {}
 
     def advance(self, x: Tensor, told: Mapping[str, Tensor] | None = None) -> None:
-        """One step on a batch, and what `Method.choose` told of it.
+        """One step on a batch, and what `Method.sample_batch` told of it.
 
         DivergedError, with no weight changed, if a loss is not finite.
         """
         method, seed = self.config.method, self.config.seed
-        if method.restarts(self.step):
+        if method.resets_optimizer(self.step):
             self.optimisers = self._fresh_optimisers()
         for name, group in method.groups().items():
             for settings in self.optimisers[name].param_groups:
-                settings["lr"] = group.learning_rate * method.pace(self.step)
+                settings["lr"] = group.learning_rate * method.lr_factor(self.step)
         drawn = noise.normal(seed, self.step, method.noise_shapes(len(x)))
         drawn = {n: t.to(self.device) for n, t in {**drawn, **(told or {})}.items()}
         with computing_in(self.config.precision, self.device):
@@ -68,6 +66,15 @@ class State:
         bad = [n for n, w in self.parts.named_parameters() if not bool(w.isfinite().all())]
         if bad:
             raise DivergedError(diverged(self.step, f"the weights of {bad[0]}"))
+
+    def save_stage(self, run: Run) -> None:
+        """Save the weights if the next step begins another stage.
+
+        UserError if the disk refuses, DivergedError if a weight is not finite.
+        """
+        if self.config.method.begins_stage(self.step):
+            self.require_finite_weights()
+            save_stage(run, self.config, self.step, self.parts)
 
     def means(self) -> dict[str, Any]:
         """Each reported term's mean since the last call, in alphabetical order."""
@@ -135,7 +142,7 @@ def diverged(step: int, what: str) -> str:
     )
 
 
-def optimiser(group: Group, parameters: list[Tensor], *, axes: int = 0) -> torch.optim.Adam:
+def optimiser(group: ParamGroup, parameters: list[Tensor], *, axes: int = 0) -> torch.optim.Adam:
     """Adam for a group; only weights decay, never biases. `axes` of each come before its own."""
     settings = [
         {
@@ -152,25 +159,3 @@ def optimiser(group: Group, parameters: list[Tensor], *, axes: int = 0) -> torch
         fused=True,
         capturable=parameters[0].is_cuda,
     )
-
-
-def fresh_parts(config: Config, shape: tuple[int, int, int]) -> nn.ModuleDict:
-    """The parts with the first weights of this seed, whatever was drawn before."""
-    with torch.random.fork_rng(devices=[]):
-        seed = noise.generator(config.seed, "weights", 0).initial_seed()
-        torch.manual_seed(seed % 2**63)
-        return config.method.build(shape)
-
-
-def holds_weights_alone(checkpoint: Checkpoint) -> bool:
-    """Whether a checkpoint was made to encode and to draw with, not to train on."""
-    return checkpoint.step > 0 and not any(name.startswith("adam.") for name in checkpoint.tensors)
-
-
-def parts_in(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """The weights of a checkpoint's parts."""
-    return {
-        name.removeprefix("parts."): tensor
-        for name, tensor in checkpoint.tensors.items()
-        if name.startswith("parts.")
-    }

@@ -6,12 +6,12 @@ import json
 from typing import Any
 
 from unbraid.data.images import ImageTable
-from unbraid.engine import noise
-from unbraid.engine.encode import Trained, encode
-from unbraid.engine.run import Run
 from unbraid.engine.state import State
 from unbraid.files import written_atomically
-from unbraid.methods.base import Dataset
+from unbraid.methods.base import DatasetView
+from unbraid.runs import noise
+from unbraid.runs.encode import Trained, encode
+from unbraid.runs.run import Run
 
 
 def take(run: Run, state: State, table: ImageTable) -> None:
@@ -25,7 +25,7 @@ def survey(state: State, table: ImageTable) -> dict[str, Any]:
     """The method's survey of these images, with the run's own precision and randomness."""
     config = state.config
     trained = Trained(config, state.parts, state.step)
-    dataset = Dataset(
+    dataset = DatasetView(
         table.images,
         lambda: encode(trained, table, precision=config.precision, discrete=False),
         noise.generator(config.seed, "survey", state.step),

@@ -18,13 +18,14 @@ from tqdm import tqdm
 
 import unbraid
 from unbraid.data.images import ImageTable
-from unbraid.engine import checkpoint, noise, stages, survey
-from unbraid.engine.configure import usable_device
+from unbraid.engine import survey
 from unbraid.engine.log import Log
-from unbraid.engine.run import Config, Run
 from unbraid.engine.state import State
 from unbraid.errors import UserError
-from unbraid.files import alone_in, sweep, written_atomically
+from unbraid.files import directory_lock, sweep, written_atomically
+from unbraid.runs import checkpoint, noise
+from unbraid.runs.device import usable_device
+from unbraid.runs.run import Config, Run
 
 LOG_EVERY = 100
 CHECKPOINT_SECONDS = 120.0
@@ -50,14 +51,14 @@ def train(
     run, config = Run(out), config.of(table)
     with (
         stoppable() as stop,
-        sitting(run, config, table.shape, device, resume=resume, bar=bar) as it,
+        training_session(run, config, table.shape, device, resume=resume, bar=bar) as it,
     ):
         _loop(it, table, stop, checkpoint_seconds)
     return run
 
 
 @dataclass(eq=False)
-class Sitting:
+class TrainingSession:
     """A run while it is trained: its directory, its state and its log."""
 
     run: Run
@@ -82,7 +83,7 @@ class Sitting:
 
 
 @contextlib.contextmanager
-def sitting(
+def training_session(
     run: Run,
     config: Config,
     shape: tuple[int, int, int],
@@ -91,14 +92,14 @@ def sitting(
     resume: bool,
     bar: Callable[..., Any] = tqdm,
     members: int = 1,
-) -> Iterator[Sitting]:
+) -> Iterator[TrainingSession]:
     """Begin a run or continue it where its checkpoint stands; nobody else can meanwhile.
 
     It is one of so many `members` that share the device's time.
     """
     where = usable_device(device)
-    with alone_in(run.path):
-        continued = admit(run, config, resume=resume)
+    with directory_lock(run.path):
+        continued = check_resumable(run, config, resume=resume)
         state = State(config, shape, where)
         if continued and checkpoint.exists(run.checkpoint_file):
             _restore(run, state)
@@ -108,7 +109,7 @@ def sitting(
         with _recorded(run, state, members):
             log = Log(run, state.step, config.budget.steps, bar)
             try:
-                yield Sitting(run, state, log)
+                yield TrainingSession(run, state, log)
             except OSError as error:
                 raise UserError(
                     f"{run.path}: cannot be written ({error.strerror or error}); the last"
@@ -118,7 +119,7 @@ def sitting(
                 log.close()
 
 
-def admit(run: Run, config: Config, *, resume: bool) -> bool:
+def check_resumable(run: Run, config: Config, *, resume: bool) -> bool:
     """Whether the run is there already; UserError if it may not be continued with `config`."""
     if not run.config_file.exists():
         return False
@@ -153,21 +154,21 @@ def _flat(config: Config) -> dict[str, object]:
     return {**table, **budget, **hyperparameters}
 
 
-def _loop(it: Sitting, table: ImageTable, stop: Stop, checkpoint_seconds: float) -> None:
+def _loop(it: TrainingSession, table: ImageTable, stop: Stop, checkpoint_seconds: float) -> None:
     state, config = it.state, it.state.config
     saved_at = time.monotonic()
-    images = config.budget.batch * config.method.batches
+    images = config.budget.batch_size * config.method.batches_per_step
     while state.step < config.budget.steps:
-        if config.method.surveys(state.step):
+        if config.method.needs_survey(state.step):
             it.save()
             with stop.at_once():
                 survey.take(it.run, state, table)
         index = noise.batch_indices(config.seed, state.step, len(table), images)
         drawn = noise.generator(config.seed, "choose", state.step)
-        index, told = config.method.choose(state.parts, index, drawn)
+        index, told = config.method.sample_batch(state.parts, index, drawn)
         x = torch.from_numpy(table.images(index.numpy())).to(state.device).float()
         state.advance(x, told)
-        stages.keep(it.run, state)
+        state.save_stage(it.run)
         it.note(1)
         if stop:
             it.save()
@@ -223,8 +224,8 @@ def stoppable() -> Iterator[Stop]:
 
 @contextlib.contextmanager
 def _recorded(run: Run, state: State, members: int) -> Iterator[None]:
-    """Add this sitting to provenance.json: what ran, where, when, from which step to which."""
-    sitting = {
+    """Add this session to provenance.json: what ran, where, when, from which step to which."""
+    session = {
         "from_step": state.step,
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "unbraid": unbraid.__version__,
@@ -239,9 +240,9 @@ def _recorded(run: Run, state: State, members: int) -> Iterator[None]:
     try:
         yield
     finally:
-        sitting |= {"to_step": state.step, "seconds": round(time.monotonic() - began, 1)}
-        sittings = []
+        session |= {"to_step": state.step, "seconds": round(time.monotonic() - began, 1)}
+        sessions = []
         if run.provenance_file.exists():
-            sittings = json.loads(run.provenance_file.read_text())
+            sessions = json.loads(run.provenance_file.read_text())
         with written_atomically(run.provenance_file) as file:
-            file.write(json.dumps([*sittings, sitting], indent=2).encode())
+            file.write(json.dumps([*sessions, session], indent=2).encode())

@@ -17,9 +17,9 @@ import torch
 from tqdm import tqdm
 
 from unbraid.data.images import ImageTable
-from unbraid.engine.run import Config, Run
 from unbraid.engine.trainer import stoppable, train
-from unbraid.errors import UserError
+from unbraid.errors import UnbraidError
+from unbraid.runs.run import Config, Run
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # Seconds between two looks at signals, and between two messages of a member.
@@ -138,7 +138,7 @@ def _work(
                 **how,
                 bar=lambda **how: _Relay(send, how["initial"], how["total"]),
             )
-        except UserError as error:
+        except UnbraidError as error:
             send.send(str(error))
             raise SystemExit(2) from error
         except KeyboardInterrupt as stopped:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from unbraid.errors import UserError
-from unbraid.explore.explored import Explored, Point
+from unbraid.explore.opened_run import OpenedRun, Point
 from unbraid.report.compare import Pair, match
 
 COLUMNS = 11
@@ -26,7 +26,7 @@ class Grid(NamedTuple):
 
 
 def traversal_grid(
-    run: Explored, point: Point, across: int, down: int | str, columns: int = COLUMNS
+    run: OpenedRun, point: Point, across: int, down: int | str, columns: int = COLUMNS
 ) -> Grid:
     """Move dimension `across`, and down the page `"d"`, another dimension or `"nothing"`.
 
@@ -58,14 +58,14 @@ def traversal_grid(
     return Grid(shaped, [name for name, _, _ in steps], values, moved.label)
 
 
-def category_names(run: Explored) -> list[str]:
+def category_names(run: OpenedRun) -> list[str]:
     """The values of the discrete code: 100, 010, 001, or plain numbers where there are many."""
     k = run.discrete
     one_hot = ["".join(str(int(i == j)) for i in range(k)) for j in range(k)]
     return one_hot if k <= 5 else [str(j + 1) for j in range(k)]
 
 
-def matching(left: Explored, right: Explored) -> dict[int, Pair]:
+def matching(left: OpenedRun, right: OpenedRun) -> dict[int, Pair]:
     """For each dimension of the left run the one of the right that moves with it, if there is."""
     pairs = match(left.codes.mean, right.codes.mean)
     return {pair.left: pair for pair in pairs if pair.left is not None}

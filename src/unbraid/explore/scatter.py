@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from markupsafe import Markup
 
-from unbraid.explore.explored import CATEGORISED, Explored
 from unbraid.explore.grid import category_names
+from unbraid.explore.opened_run import CATEGORISED, OpenedRun
 from unbraid.report.charts import Number, Scale
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 260, 200, 30, 6, 8, 22
@@ -17,7 +17,7 @@ MOST_CHARTS = 8
 HUES = (210, 25, 140, 320, 50, 265, 180, 0, 95, 235)
 
 
-def scatter(run: Explored, dimension: int) -> Markup:
+def scatter(run: OpenedRun, dimension: int) -> Markup:
     """One chart a factor: each image's posterior mean at its factor value, coloured by category.
 
     Of more than 8 factors, those that the dimension holds most of. Each says I(z; factor) of the
@@ -39,7 +39,7 @@ def scatter(run: Explored, dimension: int) -> Markup:
 
 
 def _chart(
-    run: Explored, dimension: int, values: Int[np.ndarray, " n"], rng: np.random.Generator
+    run: OpenedRun, dimension: int, values: Int[np.ndarray, " n"], rng: np.random.Generator
 ) -> Markup:
     """One factor: a point an image, moved a little sideways so that none hides another."""
     mean = run.codes.mean[: len(values), dimension]
@@ -77,7 +77,7 @@ def _points(
     return Markup('<path class="points" style="--hue:{}" d="{}"/>').format(_hue(group), path)
 
 
-def _key(run: Explored) -> Markup:
+def _key(run: OpenedRun) -> Markup:
     """What the colours mean, where there is more than one."""
     if run.categories is None:
         return Markup("")

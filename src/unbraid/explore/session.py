@@ -15,9 +15,9 @@ from jaxtyping import Float
 
 from unbraid.data.factors import FactorSpace
 from unbraid.errors import UserError
-from unbraid.explore import pictures, shown
-from unbraid.explore.explored import Explored, Point
+from unbraid.explore import html, images
 from unbraid.explore.grid import CATEGORIES, NOTHING, Grid, category_names, matching, traversal_grid
+from unbraid.explore.opened_run import OpenedRun, Point
 from unbraid.explore.upload import read_picture
 
 STEPS = 200
@@ -27,7 +27,7 @@ Answer = list[Any]
 class Half(NamedTuple):
     """What one side of the page shows: a run, its code, and the dimension across, if it has one."""
 
-    run: Explored
+    run: OpenedRun
     point: Point
     across: int | None
     down: int | str
@@ -44,7 +44,7 @@ class Half(NamedTuple):
 class Session:
     """The answers of a page on one or more runs of one dataset; two are shown side by side."""
 
-    def __init__(self, runs: Sequence[Explored]) -> None:
+    def __init__(self, runs: Sequence[OpenedRun]) -> None:
         self.runs, self.table = list(runs), runs[0].table
         self.sides = min(2, len(runs))
         self.most = max(len(run.dimensions) for run in runs)
@@ -74,7 +74,7 @@ class Session:
         run = self.runs[number]
         point = run.encode(image)
         sliders = [self._slider(run, i, point) for i in range(self.most)]
-        return [shown.decoded(run, point), self._buttons(run, point), *sliders]
+        return [html.decoded(run, point), self._buttons(run, point), *sliders]
 
     def choices(self, number: int) -> Answer:
         """What a grid can have across and down, of the run on the left."""
@@ -92,7 +92,7 @@ class Session:
     def move(self, *values: Any) -> Answer:
         """One side's picture, of the code that its sliders and buttons say."""
         run, point = self._code(values)
-        return [shown.decoded(run, point)]
+        return [html.decoded(run, point)]
 
     def from_settings(self, *values: Any) -> Answer:
         """A start from an image of the dataset: first the sides' runs, then its settings."""
@@ -120,7 +120,7 @@ class Session:
         try:
             image = read_picture(path, self.table.shape)
         except UserError as error:
-            return [None, None, shown.refused(f"refused: {error}"), *unchanged]
+            return [None, None, html.refused(f"refused: {error}"), *unchanged]
         finally:
             path.unlink(missing_ok=True)
         height, width = self.table.shape[1:]
@@ -128,24 +128,24 @@ class Session:
 
     def grids(self, across: int, down: int | str, *values: Any) -> Answer:
         """Every side's traversal grid."""
-        return [shown.grid(half.grid, half.note) for half in self._halves(across, down, values)]
+        return [html.grid(half.grid, half.note) for half in self._halves(across, down, values)]
 
     def scatters(self, across: int, *numbers: int) -> Answer:
         """Every side's dimension against the factors."""
         halves = self._halves(across, NOTHING, self._at_zero(numbers))
-        return [shown.titled_scatter(half.run, half.across, half.note) for half in halves]
+        return [html.titled_scatter(half.run, half.across, half.note) for half in halves]
 
     def png(self, image: Any, across: int, down: int | str, *values: Any) -> Answer:
         """What is shown as one PNG in text, and its name."""
-        return self._saved(pictures.sheet, "png", image, across, down, values)
+        return self._saved(images.sheet, "png", image, across, down, values)
 
     def gif(self, image: Any, across: int, down: int | str, *values: Any) -> Answer:
         """The grids as a GIF in text, and its name."""
-        return self._saved(pictures.animation, "gif", image, across, down, values)
+        return self._saved(images.animation, "gif", image, across, down, values)
 
     def _saved(
         self,
-        draw: Callable[[Sequence[pictures.Panel]], bytes],
+        draw: Callable[[Sequence[images.Panel]], bytes],
         kind: str,
         image: Float[np.ndarray, "c h w"],
         across: int,
@@ -154,18 +154,18 @@ class Session:
     ) -> Answer:
         halves = self._halves(across, down, values)
         panels = [
-            pictures.Panel(half.run.title, image, half.run.picture(half.point), half.grid)
+            images.Panel(half.run.title, image, half.run.picture(half.point), half.grid)
             for half in halves
             if half.grid is not None
         ]
         names = "-".join(half.run.name.replace("/", "-") for half in halves)
-        return [pictures.as_uri(draw(panels), kind), f"unbraid-{names}-z{across + 1}.{kind}"]
+        return [images.as_uri(draw(panels), kind), f"unbraid-{names}-z{across + 1}.{kind}"]
 
     def _start(
         self, image: Float[np.ndarray, "c h w"], said: str, numbers: Sequence[int]
     ) -> Answer:
         sides = [part for number in numbers for part in self.side(number, image)]
-        return [image, shown.picture(image, "start"), shown.said(said), *sides]
+        return [image, html.picture(image, "start"), html.said(said), *sides]
 
     def _halves(self, across: int, down: int | str, values: Sequence[Any]) -> list[Half]:
         """All sides; on the right the dimensions that match the left's, one by one."""
@@ -181,7 +181,7 @@ class Session:
             halves.append(Half(run, point, partner, NOTHING if there is None else there, note))
         return halves
 
-    def _code(self, values: Sequence[Any]) -> tuple[Explored, Point]:
+    def _code(self, values: Sequence[Any]) -> tuple[OpenedRun, Point]:
         number, category, *z = values
         run = self.runs[number]
         used = np.array(z[: len(run.dimensions)], np.float32)
@@ -198,7 +198,7 @@ class Session:
     def _image(self, settings: Sequence[Any]) -> Float[np.ndarray, "c h w"]:
         return self.table.images(np.array([self._item(settings)]))[0].astype(np.float32)
 
-    def _slider(self, run: Explored, i: int, point: Point) -> dict[str, Any]:
+    def _slider(self, run: OpenedRun, i: int, point: Point) -> dict[str, Any]:
         """A dimension's slider; one that this run has no dimension for is hidden."""
         if i >= len(run.dimensions):
             return {"visible": False}
@@ -214,7 +214,7 @@ class Session:
             "visible": True,
         }
 
-    def _buttons(self, run: Explored, point: Point) -> dict[str, Any]:
+    def _buttons(self, run: OpenedRun, point: Point) -> dict[str, Any]:
         """The discrete code's buttons; hidden where there is none."""
         choices = [(name, k) for k, name in enumerate(category_names(run))]
         tracks = f" · {run.category_tracks}" if run.category_tracks else ""

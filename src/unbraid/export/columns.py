@@ -10,11 +10,11 @@ import numpy as np
 
 from unbraid.codes import Codes
 from unbraid.data.images import ImageTable
-from unbraid.engine import Run
-from unbraid.engine.encode import load_trained
-from unbraid.engine.kept import encode_once
 from unbraid.errors import UserError
 from unbraid.files import written_atomically
+from unbraid.runs import Run
+from unbraid.runs.codes_cache import encode_once
+from unbraid.runs.encode import load_trained
 
 FORMATS = ("npz", "parquet")
 OF_A_CODE = re.compile(r"(mean|std)_\d+|category")

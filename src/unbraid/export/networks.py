@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unbraid.engine.encode import Trained
+from unbraid.runs.encode import Trained
 
 
 class Encoder(nn.Module):
@@ -31,7 +31,7 @@ class Encoder(nn.Module):
         mean_bz, std_bz = self.method.posterior(self.parts, x)
         found = [mean_bz] if std_bz is None else [mean_bz, std_bz]
         if self.method.categories:
-            found.append(self.method.categorise(self.parts, x, mean_bz))
+            found.append(self.method.predict_category(self.parts, x, mean_bz))
         return tuple(found)
 
 

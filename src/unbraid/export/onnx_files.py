@@ -18,11 +18,11 @@ from tqdm import tqdm
 
 from unbraid import __version__
 from unbraid.data.images import ImageTable
-from unbraid.engine import Run
-from unbraid.engine.encode import Trained, load_trained
 from unbraid.errors import UserError
 from unbraid.export.networks import Decoder, Encoder
 from unbraid.files import written_atomically
+from unbraid.runs import Run
+from unbraid.runs.encode import Trained, load_trained
 
 TOLERANCE = 1e-4
 OPSET = 18
@@ -83,7 +83,7 @@ def _facts(trained: Trained) -> dict[str, str]:
         "data": config.data,
         "seed": str(config.seed),
         "step": str(trained.step),
-        "m": str(config.method.continuous),
+        "m": str(config.method.latent_dim),
         "K": str(config.method.categories),
         "configuration": config.identity(),
         "unbraid": __version__,

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unbraid import latents
+from unbraid import distributions
 from unbraid.errors import UserError
 
 # Numbers of one chunk of the (samples, posteriors, z) table: 32 MB in float64.
@@ -18,7 +18,7 @@ CHUNK = 4_000_000
 def log_aggregate(
     z_sz: Float[Tensor, "s z"], mean_nz: Float[Tensor, "n z"], std_nz: Float[Tensor, "n z"]
 ) -> tuple[Float[Tensor, "s z"], Float[Tensor, "s z"]]:
-    """ln q(z_i) and ln q(z_{1:i}) of samples for every i, by all N posteriors, nats.
+    """Ln q(z_i) and ln q(z_{1:i}) of samples for every i, by all N posteriors, nats.
 
     ln (1/N) Σ_n Π_{j≤i} q(z_j|x_n), exact up to rounding; the last column of the second is ln q(z).
     Memory stays at a chunk; the time is that of samples · N · z exponentials.
@@ -28,7 +28,7 @@ def log_aggregate(
     rows = max(1, CHUNK // (n * z))
     for start in range(0, len(z_sz), rows):
         part = slice(start, start + rows)
-        log_q_snz = latents.log_normal(z_sz[part, None, :].expand(-1, n, -1), mean_nz, std_nz)
+        log_q_snz = distributions.log_normal(z_sz[part, None, :].expand(-1, n, -1), mean_nz, std_nz)
         single[part] = log_q_snz.logsumexp(dim=1)
         prefix[part] = log_q_snz.cumsum(dim=2).logsumexp(dim=1)
     return single - math.log(n), prefix - math.log(n)
@@ -37,15 +37,15 @@ def log_aggregate(
 def pairwise_log_density(
     z_bz: Float[Tensor, "b z"], mean_bz: Float[Tensor, "b z"], std_bz: Float[Tensor, "b z"]
 ) -> Float[Tensor, "b b z"]:
-    """ln q(z_i of sample a | x of image c) for every pair (a, c) of a batch, nats."""
+    """Ln q(z_i of sample a | x of image c) for every pair (a, c) of a batch, nats."""
     wide = z_bz[:, None, :].expand(-1, len(z_bz), -1)
-    return latents.log_normal(wide, mean_bz[None], std_bz[None])
+    return distributions.log_normal(wide, mean_bz[None], std_bz[None])
 
 
 def log_weights(
     batch: int, dataset_size: int, *, stratified: bool, like: Tensor
 ) -> Float[Tensor, "b b"]:
-    """ln w of image c in the estimate q(z_a) ≈ Σ_c w_ac q(z_a|x_c), where z_a comes from image a.
+    """Ln w of image c in the estimate q(z_a) ≈ Σ_c w_ac q(z_a|x_c), where z_a comes from image a.
 
     Chen et al. 2018, App. C. Weighted: w = 1/(N·b) for all. Its expectation is
     (q(z_a|x_a) + (b − 1) q(z_a)) / (N·b): too low, by about a factor N. Stratified: 1/N for image
@@ -57,7 +57,7 @@ def log_weights(
     if batch < 2 or batch > dataset_size:
         raise UserError(
             f"batch={batch}: an estimate over the batch needs 2 images, and no more than the"
-            f" dataset's {dataset_size}; give --batch 2 to {dataset_size}"
+            f" dataset's {dataset_size}; give --batch-size 2 to {dataset_size}"
         )
     if not stratified:
         return like.new_full((batch, batch), -math.log(batch * dataset_size))

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unbraid import latents
+from unbraid import distributions
 from unbraid.errors import UserError
 from unbraid.information.aggregate import log_aggregate, log_minibatch, pairwise_log_density
 
@@ -49,7 +49,7 @@ def kl_per_dimension(
     mean_nz: Float[Tensor, "n z"], std_nz: Float[Tensor, "n z"]
 ) -> Float[Tensor, " z"]:
     """E_x KL(q(z_i|x) ‖ N(0, 1)) of every dimension, nats; needs std > 0."""
-    return latents.kl_from_standard_normal(mean_nz, std_nz).mean(dim=0)
+    return distributions.kl_from_standard_normal(mean_nz, std_nz).mean(dim=0)
 
 
 def decompose(
@@ -69,17 +69,17 @@ def decompose(
     s = len(noise_snz)
     weight_s = noise_snz.new_full((s,), 1 / s) if weight_s is None else weight_s
     z_snz = mean_nz + std_nz * noise_snz
-    log_q_given_x_snz = latents.log_normal(z_snz, mean_nz, std_nz)
+    log_q_given_x_snz = distributions.log_normal(z_snz, mean_nz, std_nz)
     single, prefix = log_aggregate(z_snz.flatten(0, 1), mean_nz, std_nz)
     log_qi_snz, log_prefix_snz = single.view_as(z_snz), prefix.view_as(z_snz)
-    log_p_snz = latents.log_normal(z_snz, 0.0, 1.0)
+    log_p_snz = distributions.log_normal(z_snz, 0.0, 1.0)
 
     def mean_s(values: Tensor) -> Tensor:
         return torch.tensordot(weight_s, values, dims=1)
 
     given_n, q_n = mean_s(log_q_given_x_snz).sum(dim=1), mean_s(log_prefix_snz[..., -1])
     qi_nz, p_nz = mean_s(log_qi_snz), mean_s(log_p_snz)
-    closed_nz = latents.kl_from_standard_normal(mean_nz, std_nz)
+    closed_nz = distributions.kl_from_standard_normal(mean_nz, std_nz)
     information_n, correlation_n = given_n - q_n, q_n - qi_nz.sum(dim=1)
     marginal_nz = qi_nz - p_nz
     residual_n = given_n - p_nz.sum(dim=1) - closed_nz.sum(dim=1)
@@ -122,7 +122,7 @@ def decompose_by_batches(
         log_q_bbz = pairwise_log_density(z_bz, mean_nz[part], std_nz[part])
         log_qi_bz, log_q_b = log_minibatch(log_q_bbz, dataset_size, stratified=stratified)
         given_b = log_q_bbz.diagonal().T.sum(dim=1)
-        log_p_bz = latents.log_normal(z_bz, 0.0, 1.0)
+        log_p_bz = distributions.log_normal(z_bz, 0.0, 1.0)
         columns = [given_b - log_q_b, log_q_b - log_qi_bz.sum(dim=1)]
         rows.append(torch.cat([torch.stack(columns, dim=1), log_qi_bz - log_p_bz], dim=1))
     if not rows:

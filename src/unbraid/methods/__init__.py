@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unbraid.errors import UserError
 from unbraid.methods.annealed_vae import AnnealedVAE
-from unbraid.methods.base import Group, Losses, Method, Preset
+from unbraid.methods.base import Losses, Method, ParamGroup, Preset
 from unbraid.methods.beta_tcvae import BetaTCVAE
 from unbraid.methods.beta_vae import BetaVAE
 from unbraid.methods.cascade_vae import CascadeVAE
@@ -17,7 +17,7 @@ from unbraid.methods.joint_vae import JointVAE
 from unbraid.methods.qlae import QLAE
 from unbraid.methods.vae import VAE
 
-__all__ = ["METHODS", "Group", "Losses", "Method", "Preset", "find"]
+__all__ = ["METHODS", "Losses", "Method", "ParamGroup", "Preset", "find"]
 
 METHODS: dict[str, type[Method]] = {
     method.name: method

@@ -8,8 +8,8 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from unbraid import schedules
-from unbraid.methods.base import Method, Pass, Preset, hyperparameter
+from unbraid.methods import schedules
+from unbraid.methods.base import Method, Preset, VAEOutput, hyperparameter
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,14 @@ class AnnealedVAE(Method):
 
     def betas(self, step: int) -> tuple[float, ...]:
         """γ: what a KL above the capacity weighs."""
-        return (self.gamma,) * self.continuous
+        return (self.gamma,) * self.latent_dim
 
     def phase(self, step: int) -> float:
         return schedules.capacity(step, self.capacity_steps, self.capacity)
 
-    def regulariser(self, code: Pass, step: int) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+    def regulariser(
+        self, code: VAEOutput, step: int
+    ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         capacity = self.phase(step)
         penalty = self.gamma * (code.kl_z.sum() - capacity).abs()
         return penalty, {"capacity": code.kl_z.new_tensor(capacity)}

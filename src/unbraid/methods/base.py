@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unbraid import latents
+from unbraid import distributions
 from unbraid.codes import Codes
 from unbraid.errors import UserError
 from unbraid.nets import ConvDecoder, ConvEncoder
@@ -42,7 +42,7 @@ class Losses:
 
 
 @dataclass(frozen=True)
-class Group:
+class ParamGroup:
     """A parameter group: the parts that one optimiser (Adam) moves, and how."""
 
     parts: tuple[str, ...]
@@ -51,7 +51,7 @@ class Group:
     weight_decay: float = 0.0  # decoupled (AdamW), so no term of the loss
 
 
-class Pass(NamedTuple):
+class VAEOutput(NamedTuple):
     """A batch through encoder and decoder with one sample a posterior; terms in nats per image."""
 
     mean_bz: Float[Tensor, "b z"]
@@ -61,7 +61,7 @@ class Pass(NamedTuple):
     kl_z: Float[Tensor, " z"]
 
 
-class Dataset(NamedTuple):
+class DatasetView(NamedTuple):
     """What a method sees of all images when it surveys them; no label is in it.
 
     `images` gives those of an index, `encode` the codes of all without the discrete part, and
@@ -79,7 +79,7 @@ class Preset:
 
     source: str
     steps: int
-    batch: int
+    batch_size: int
     hyperparameters: Mapping[str, Any]
 
 
@@ -96,14 +96,14 @@ class Method:
     PRESETS: ClassVar[dict[str, Preset]]
     categories: ClassVar[int] = 0
     # How many batches of the budget's size a step takes, and the least size of one.
-    batches: ClassVar[int] = 1
-    smallest_batch: ClassVar[int] = 1
-    # Whether a member must be trained by itself: its steps need more of the dataset than a batch.
-    alone: ClassVar[bool] = False
+    batches_per_step: ClassVar[int] = 1
+    min_batch: ClassVar[int] = 1
+    # Whether one step can move several members at once; not if it needs more than a batch.
+    supports_vmap: ClassVar[bool] = True
     # Parts that only training needs: neither a code nor a picture hangs on them.
-    critics: ClassVar[tuple[str, ...]] = ()
+    training_only: ClassVar[tuple[str, ...]] = ()
 
-    continuous: int = hyperparameter(10, "number m of continuous dimensions", "dimensions", "10")
+    latent_dim: int = hyperparameter(10, "number m of continuous dimensions", "dimensions", "10")
     learning_rate: float = hyperparameter(1e-4, "Adam's rate", "per step", "1e-4")
     l2: float = hyperparameter(
         0.0,
@@ -119,7 +119,7 @@ class Method:
                 raise UserError(
                     f"{field.name}={value}: every hyperparameter is finite; give a number"
                 )
-        self.require(self.continuous >= 1, "continuous", "a code needs a dimension", "1 or more")
+        self.require(self.latent_dim >= 1, "latent_dim", "a code needs a dimension", "1 or more")
         self.require(self.learning_rate > 0, "learning_rate", "a rate is positive", "about 1e-4")
         self.require(self.l2 >= 0, "l2", "a penalty is not negative", "0 or more")
 
@@ -130,7 +130,7 @@ class Method:
             raise UserError(f"{field}={getattr(self, field)}: {rule}; give {flag} {remedy}")
 
     @property
-    def largest_batch(self) -> int | None:
+    def max_batch(self) -> int | None:
         """The greatest size of a batch; None if any will do."""
         return None
 
@@ -142,26 +142,26 @@ class Method:
         """All that the objective takes from the step: steps of one phase differ in nothing else."""
         return self.betas(step)
 
-    def restarts(self, step: int) -> bool:
+    def resets_optimizer(self, step: int) -> bool:
         """Whether Adam's moments start afresh before this step."""
         return False
 
-    def pace(self, step: int) -> float:
+    def lr_factor(self, step: int) -> float:
         """What the groups' learning rates are multiplied with at a step."""
         return 1.0
 
-    def surveys(self, step: int) -> bool:
+    def needs_survey(self, step: int) -> bool:
         """Whether the method looks at the whole dataset before this step."""
         return False
 
-    def survey(self, parts: nn.ModuleDict, dataset: Dataset) -> dict[str, Any]:
+    def survey(self, parts: nn.ModuleDict, dataset: DatasetView) -> dict[str, Any]:
         """Change the parts by what the dataset shows; says in plain values what was seen.
 
         All that later steps need of it is kept in buffers of the parts.
         """
         return {}
 
-    def choose(
+    def sample_batch(
         self, parts: nn.ModuleDict, index_b: Int[Tensor, " b"], generator: torch.Generator
     ) -> tuple[Int[Tensor, " b"], dict[str, Tensor]]:
         """The items of a batch, where uniform ones would be `index_b`; and what `losses` is told.
@@ -185,22 +185,22 @@ class Method:
         """The parts, with fresh weights."""
         return nn.ModuleDict(
             {
-                "encoder": ConvEncoder(shape, self.continuous),
-                "decoder": ConvDecoder(shape, self.continuous + self.categories),
+                "encoder": ConvEncoder(shape, self.latent_dim),
+                "decoder": ConvDecoder(shape, self.latent_dim + self.categories),
             }
         )
 
-    def groups(self) -> dict[str, Group]:
+    def groups(self) -> dict[str, ParamGroup]:
         """The parameter groups, each with its optimiser."""
-        return {"vae": Group(("encoder", "decoder"), self.learning_rate)}
+        return {"vae": ParamGroup(("encoder", "decoder"), self.learning_rate)}
 
     def noise_shapes(self, batch: int) -> dict[str, tuple[int, ...]]:
         """The standard normal noise that one step on `batch` images needs.
 
-        Whatever is random in a method is made of it: see `latents.gumbel` and
+        Whatever is random in a method is made of it: see `distributions.gumbel` and
         `information.permute_dims`.
         """
-        return {"z": (batch, self.continuous)}
+        return {"z": (batch, self.latent_dim)}
 
     def losses(
         self,
@@ -209,26 +209,26 @@ class Method:
         noise: Mapping[str, Tensor],
         step: int,
     ) -> Losses:
-        """The objective on one batch (`batches` of them, one after the other in `x`).
+        """The objective on one batch (`batches_per_step` of them, one after the other in `x`).
 
-        `noise` holds what `noise_shapes` asks for and what `choose` tells.
+        `noise` holds what `noise_shapes` asks for and what `sample_batch` tells.
         """
         code = self.forward(parts, x, noise["z"])
         penalty, more = self.regulariser(code, step)
-        return self.weighed(parts, code.reconstruction, code.kl_z, step, more, penalty)
+        return self.total_loss(parts, code.reconstruction, code.kl_z, step, more, penalty)
 
     def forward(
         self, parts: nn.ModuleDict, x: Float[Tensor, "b c h w"], noise_bz: Float[Tensor, "b z"]
-    ) -> Pass:
+    ) -> VAEOutput:
         """One pass of a batch through encoder and decoder."""
         mean_bz, std_bz = parts["encoder"](x)
-        z_bz = latents.sample_normal(mean_bz, std_bz, noise_bz)
-        reconstruction = latents.bernoulli_nats(parts["decoder"](z_bz), x).mean()
-        kl_z = latents.kl_from_standard_normal(mean_bz, std_bz).mean(dim=0)
-        return Pass(mean_bz, std_bz, z_bz, reconstruction, kl_z)
+        z_bz = distributions.sample_normal(mean_bz, std_bz, noise_bz)
+        reconstruction = distributions.bernoulli_nll(parts["decoder"](z_bz), x).mean()
+        kl_z = distributions.kl_from_standard_normal(mean_bz, std_bz).mean(dim=0)
+        return VAEOutput(mean_bz, std_bz, z_bz, reconstruction, kl_z)
 
     def regulariser(
-        self, code: Pass, step: int
+        self, code: VAEOutput, step: int
     ) -> tuple[Float[Tensor, ""] | None, dict[str, Tensor]]:
         """What is added to the reconstruction, nats, and what to report of it.
 
@@ -236,7 +236,7 @@ class Method:
         """
         return None, {}
 
-    def weighed(
+    def total_loss(
         self,
         parts: nn.ModuleDict,
         reconstruction: Float[Tensor, ""],
@@ -270,7 +270,7 @@ class Method:
         mean_bz, std_bz = parts["encoder"](x)[:2]
         return mean_bz, std_bz
 
-    def span(self, parts: nn.ModuleDict, extent: float) -> tuple[float, float]:
+    def traversal_range(self, parts: nn.ModuleDict, extent: float) -> tuple[float, float]:
         """The least and greatest value that a traversal of `extent` prior stds gives to z."""
         return -extent, extent
 
@@ -289,7 +289,7 @@ class Method:
         """Pixel probabilities of codes whose d is a vector: one-hot, relaxed, or of no entries."""
         return parts["decoder"](torch.cat([z_bz, d_bk], dim=1)).sigmoid()
 
-    def categorise(
+    def predict_category(
         self, parts: nn.ModuleDict, x: Float[Tensor, "b c h w"], mean_bz: Float[Tensor, "b z"]
     ) -> Int[Tensor, " b"]:
         """The category of each image; 0 for a method without a discrete code."""

@@ -8,9 +8,9 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from unbraid import latents
+from unbraid import distributions
 from unbraid.information import log_minibatch, pairwise_log_density
-from unbraid.methods.base import Method, Pass, Preset, hyperparameter
+from unbraid.methods.base import Method, Preset, VAEOutput, hyperparameter
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class BetaTCVAE(Method):
         ),
         "quick": Preset("a few minutes on a laptop", 10_000, 64, {"learning_rate": 5e-4}),
     }
-    smallest_batch: ClassVar[int] = 2
+    min_batch: ClassVar[int] = 2
 
     alpha: float = hyperparameter(1.0, "α, weight of I(x;z)", "1", "1")
     beta: float = hyperparameter(6.0, "β, weight of TC(z)", "1", "6")
@@ -52,18 +52,20 @@ class BetaTCVAE(Method):
         self.require(self.dataset_size >= 2, "dataset_size", "a batch comes from it", "2 or more")
 
     @property
-    def largest_batch(self) -> int:
+    def max_batch(self) -> int:
         return self.dataset_size
 
     def betas(self, step: int) -> tuple[float, ...]:
         """1: each weight is on a part of the KL, none on a dimension."""
-        return (1.0,) * self.continuous
+        return (1.0,) * self.latent_dim
 
-    def regulariser(self, code: Pass, step: int) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+    def regulariser(
+        self, code: VAEOutput, step: int
+    ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         log_q_bbz = pairwise_log_density(code.z_bz, code.mean_bz, code.std_bz)
         log_qi_bz, log_q_b = log_minibatch(log_q_bbz, self.dataset_size, stratified=self.stratified)
         log_q_given_x_bz = log_q_bbz.diagonal().T
-        log_p_bz = latents.log_normal(code.z_bz, 0.0, 1.0)
+        log_p_bz = distributions.log_normal(code.z_bz, 0.0, 1.0)
         information = (log_q_given_x_bz.sum(dim=1) - log_q_b).mean()
         correlation = (log_q_b - log_qi_bz.sum(dim=1)).mean()
         marginals = (log_qi_bz - log_p_bz).sum(dim=1).mean()

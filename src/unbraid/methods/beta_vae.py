@@ -23,7 +23,7 @@ class BetaVAE(Method):
             "Jeong & Song 2019, Table 1, m = 10 (with m = 5, β = 10)",
             300_000,
             64,
-            {"beta": 4.0, "continuous": 10},
+            {"beta": 4.0, "latent_dim": 10},
         ),
         "quick": Preset("a few minutes on a laptop", 10_000, 64, {"learning_rate": 5e-4}),
     }
@@ -35,4 +35,4 @@ class BetaVAE(Method):
         self.require(self.beta >= 0, "beta", "a weight is not negative", "0 or more; 1 is the VAE")
 
     def betas(self, step: int) -> tuple[float, ...]:
-        return (self.beta,) * self.continuous
+        return (self.beta,) * self.latent_dim

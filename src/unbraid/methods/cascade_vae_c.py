@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from unbraid import schedules
+from unbraid.methods import schedules
 from unbraid.methods.base import Method, Preset, hyperparameter
 
 
@@ -25,13 +25,13 @@ class CascadeVAEC(Method):
             "official code and Table 1, m = 10 (with m = 5, β_l = 0.7)",
             300_000,
             64,
-            {"continuous": 10, "beta_low": 1.0, "restart_adam": True, "l2": 4e-5},
+            {"latent_dim": 10, "beta_low": 1.0, "restart_adam": True, "l2": 4e-5},
         ),
         "quick": Preset(
             "a few minutes on a laptop",
             10_000,
             64,
-            {"continuous": 5, "learning_rate": 5e-4, "stage_steps": 2_000},
+            {"latent_dim": 5, "learning_rate": 5e-4, "stage_steps": 2_000},
         ),
     }
 
@@ -48,7 +48,7 @@ class CascadeVAEC(Method):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require(
-            self.continuous >= 2, "continuous", "m=1 leaves nothing to cascade", "2 or more"
+            self.latent_dim >= 2, "latent_dim", "m=1 leaves nothing to cascade", "2 or more"
         )
         self.require(self.beta_low >= 0, "beta_low", "a weight is not negative", "0 or more")
         self.require(
@@ -59,12 +59,14 @@ class CascadeVAEC(Method):
         )
         self.require(self.stage_steps >= 1, "stage_steps", "a stage has steps", "1 or more")
 
-    def opened(self, step: int) -> int:
+    def num_active_dims(self, step: int) -> int:
         """How many dimensions are open at a step."""
-        return schedules.opened_continuous(step, self.stage_steps)
+        return schedules.num_active_dims_continuous(step, self.stage_steps)
 
     def betas(self, step: int) -> tuple[float, ...]:
-        return schedules.cascade(self.opened(step), self.continuous, self.beta_low, self.beta_high)
+        return schedules.cascade(
+            self.num_active_dims(step), self.latent_dim, self.beta_low, self.beta_high
+        )
 
-    def restarts(self, step: int) -> bool:
+    def resets_optimizer(self, step: int) -> bool:
         return self.restart_adam and step > 0 and self.betas(step) != self.betas(step - 1)

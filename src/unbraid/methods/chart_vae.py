@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from unbraid import charts, latents, schedules
-from unbraid.methods.base import Dataset, Losses, Method, Preset, hyperparameter
+from unbraid import distributions
+from unbraid.methods import pseudo_labels, schedules
+from unbraid.methods.base import DatasetView, Losses, Method, Preset, hyperparameter
 from unbraid.methods.cascade_vae import category_costs, choose_categories
 from unbraid.nets import ConvDecoder, ConvEncoder
 
@@ -25,7 +26,7 @@ SEEN, STD = 512, 0.3
 COOL = 0.05
 
 
-class Names(nn.Module):
+class PseudoLabelStore(nn.Module):
     """Items of the dataset that have a category, and it; none until a survey names them."""
 
     item: Tensor
@@ -56,53 +57,58 @@ class ChartVAE(Method):
 
     First all dimensions have one β, which falls in equal ratios, so that they come into use one by
     one. Then the whole dataset is surveyed: images of neighbouring codes fall apart into K parts by
-    their pixels, a category each (`unbraid.charts`), and dimensions that stayed idle start anew.
+    their pixels, a category each (`pseudo_labels`), and dimensions that stayed idle start anew.
     From there the objective is CascadeVAE's (Jeong & Song 2019, Eq. 8) with every dimension open,
     but that a share of each batch is drawn from the images that were named and has d given.
     """
 
     name: ClassVar[str] = "chart-vae"
     title: ClassVar[str] = "ChartVAE"
-    alone: ClassVar[bool] = True
+    supports_vmap: ClassVar[bool] = False
     PRESETS: ClassVar[dict[str, Preset]] = {
         "quick": Preset("ours: minutes on two cores", 11_500, 64, {}),
         "brief": Preset(
             "ours: under half the steps, for a look or a study of many runs",
             5_000,
             64,
-            {"fall_steps": 2_000, "survey_step": 2_300, "cool_from": 3_700, "cool_to": 5_000},
+            {
+                "beta_anneal_steps": 2_000,
+                "survey_step": 2_300,
+                "lr_decay_start": 3_700,
+                "lr_decay_end": 5_000,
+            },
         ),
     }
 
-    continuous: int = hyperparameter(6, "number m of continuous dimensions", "dimensions", "ours")
+    latent_dim: int = hyperparameter(6, "number m of continuous dimensions", "dimensions", "ours")
     learning_rate: float = hyperparameter(1e-3, "Adam's rate", "per step", "ours")
     categories: int = hyperparameter(  # pyright: ignore[reportIncompatibleVariableOverride]
         3, "number K of categories of the discrete code", "categories", "ours"
     )
-    pairwise: float = hyperparameter(
+    pair_penalty: float = hyperparameter(
         1e-3, "λ′, cost of each pair of a batch that shares a category", "nats", "ours"
     )
-    beta_first: float = hyperparameter(200.0, "β from which all dimensions fall", "1", "ours")
-    beta_last: float = hyperparameter(2.0, "β to which they fall", "1", "ours")
-    fall_steps: int = hyperparameter(3_000, "steps of the fall", "steps", "ours")
+    beta_start: float = hyperparameter(200.0, "β from which all dimensions fall", "1", "ours")
+    beta_end: float = hyperparameter(2.0, "β to which they fall", "1", "ours")
+    beta_anneal_steps: int = hyperparameter(3_000, "steps of the fall", "steps", "ours")
     survey_step: int = hyperparameter(3_500, "when the dataset is surveyed", "step", "ours")
     charts: int = hyperparameter(1_600, "charts that a survey looks at", "charts", "ours")
     chart_images: int = hyperparameter(360, "images of a chart", "images", "ours")
     gap: float = hyperparameter(
         1.1, "least ratio between steps across and within parts of a chart", "1", "ours"
     )
-    anew: bool = hyperparameter(
+    reinit_inactive: bool = hyperparameter(
         True, "start idle dimensions anew after the survey", "yes or no", "ours"
     )
     beta: float = hyperparameter(1.5, "β of every dimension after the survey", "1", "ours")
-    given: float = hyperparameter(
+    pseudo_label_fraction: float = hyperparameter(
         0.6875, "share of a batch whose category is given by the charts", "0 to below 1", "ours"
     )
-    quicken: float = hyperparameter(
+    lr_factor_after_survey: float = hyperparameter(
         1.5, "what the rate is multiplied with after the survey", "1", "ours"
     )
-    cool_from: int = hyperparameter(8_500, "step from which the rate falls", "step", "ours")
-    cool_to: int = hyperparameter(
+    lr_decay_start: int = hyperparameter(8_500, "step from which the rate falls", "step", "ours")
+    lr_decay_end: int = hyperparameter(
         11_500, "step at which a twentieth of the rate is left", "step", "ours"
     )
 
@@ -111,37 +117,53 @@ class ChartVAE(Method):
         self.require(
             self.categories >= 2, "categories", "K=1 leaves nothing to choose", "2 or more"
         )
-        for field in ("pairwise", "beta_first", "beta_last", "beta"):
+        for field in ("pair_penalty", "beta_start", "beta_end", "beta"):
             self.require(getattr(self, field) >= 0, field, "a weight is not negative", "0 or more")
         self.require(
-            0 < self.beta_last <= self.beta_first,
-            "beta_last",
-            f"β falls from beta_first={self.beta_first} in equal ratios",
-            f"more than 0, at most {self.beta_first}",
+            0 < self.beta_end <= self.beta_start,
+            "beta_end",
+            f"β falls from beta_start={self.beta_start} in equal ratios",
+            f"more than 0, at most {self.beta_start}",
         )
-        self.require(self.fall_steps >= 1, "fall_steps", "a fall takes steps", "1 or more")
+        self.require(
+            self.beta_anneal_steps >= 1, "beta_anneal_steps", "a fall takes steps", "1 or more"
+        )
         self.require(self.survey_step >= 1, "survey_step", "steps come before it", "1 or more")
         self.require(self.charts >= 1, "charts", "a count", "1 or more")
         self.require(self.chart_images >= 2, "chart_images", "a chart has images", "2 or more")
         self.require(self.gap >= 1, "gap", "what is cut is longer than what is kept", "1 or more")
-        self.require(0 <= self.given < 1, "given", "a share of a batch", "0 to below 1")
-        self.require(self.quicken > 0, "quicken", "a rate is positive", "more than 0")
         self.require(
-            self.cool_from < self.cool_to,
-            "cool_to",
-            f"the rate falls from cool_from={self.cool_from} on",
-            f"more than {self.cool_from}",
+            0 <= self.pseudo_label_fraction < 1,
+            "pseudo_label_fraction",
+            "a share of a batch",
+            "0 to below 1",
+        )
+        self.require(
+            self.lr_factor_after_survey > 0,
+            "lr_factor_after_survey",
+            "a rate is positive",
+            "more than 0",
+        )
+        self.require(
+            self.lr_decay_start < self.lr_decay_end,
+            "lr_decay_end",
+            f"the rate falls from lr_decay_start={self.lr_decay_start} on",
+            f"more than {self.lr_decay_start}",
         )
 
     def betas(self, step: int) -> tuple[float, ...]:
         beta = self.beta
         if step < self.survey_step:
-            beta = schedules.falling(step, self.fall_steps, self.beta_first, self.beta_last)
-        return (beta,) * self.continuous
+            beta = schedules.geometric_decay(
+                step, self.beta_anneal_steps, self.beta_start, self.beta_end
+            )
+        return (beta,) * self.latent_dim
 
-    def pace(self, step: int) -> float:
-        cooled = min(max(step - self.cool_from, 0) / (self.cool_to - self.cool_from), 1.0)
-        pace = self.quicken if step >= self.survey_step else 1.0
+    def lr_factor(self, step: int) -> float:
+        cooled = min(
+            max(step - self.lr_decay_start, 0) / (self.lr_decay_end - self.lr_decay_start), 1.0
+        )
+        pace = self.lr_factor_after_survey if step >= self.survey_step else 1.0
         return pace * (1 - (1 - COOL) * cooled)
 
     def phase(self, step: int) -> tuple[tuple[float, ...], bool]:
@@ -151,30 +173,30 @@ class ChartVAE(Method):
         return step >= self.survey_step
 
     def begins_stage(self, step: int) -> bool:
-        return self.surveys(step)
+        return self.needs_survey(step)
 
-    def restarts(self, step: int) -> bool:
-        return self.surveys(step)
+    def resets_optimizer(self, step: int) -> bool:
+        return self.needs_survey(step)
 
-    def surveys(self, step: int) -> bool:
+    def needs_survey(self, step: int) -> bool:
         return step == self.survey_step
 
     def build(self, shape: tuple[int, int, int]) -> nn.ModuleDict:
         parts = super().build(shape)
-        parts["names"] = Names()
+        parts["pseudo_labels"] = PseudoLabelStore()
         return parts
 
-    def survey(self, parts: nn.ModuleDict, dataset: Dataset) -> dict[str, Any]:
+    def survey(self, parts: nn.ModuleDict, dataset: DatasetView) -> dict[str, Any]:
         codes = dataset.encode()
         kl_z, std_nz = codes.kl(), codes.std
         assert kl_z is not None
         assert std_nz is not None
         used = kl_z >= IDLE
         told = {"kl": kl_z.round(3).tolist(), "idle": np.flatnonzero(~used).tolist()}
-        if self.given and used.any():
+        if self.pseudo_label_fraction and used.any():
             place_nz = codes.mean[:, used] / np.sqrt((std_nz[:, used] ** 2).mean(axis=0))
             seed = int(torch.randint(2**62, (), generator=dataset.generator))
-            named = charts.categories(
+            named = pseudo_labels.categories(
                 dataset.images,
                 place_nz,
                 self.categories,
@@ -183,21 +205,21 @@ class ChartVAE(Method):
                 size=self.chart_images,
                 gap=self.gap,
             )
-            kept = parts["names"]
-            assert isinstance(kept, Names)
+            kept = parts["pseudo_labels"]
+            assert isinstance(kept, PseudoLabelStore)
             kept.keep(
                 torch.from_numpy(named.item).to(kept.item.device),
                 torch.from_numpy(named.category).to(kept.item.device),
             )
             told |= {"clear": named.clear, "agreement": named.agreement}
-            told |= {"named": len(named.item)}
-        if self.anew:
+            told |= {"labelled": len(named.item)}
+        if self.reinit_inactive:
             self._start_anew(parts, np.flatnonzero(~used).tolist(), dataset, len(codes.mean))
         return told
 
     @torch.no_grad()
     def _start_anew(
-        self, parts: nn.ModuleDict, idle: list[int], dataset: Dataset, items: int
+        self, parts: nn.ModuleDict, idle: list[int], dataset: DatasetView, items: int
     ) -> None:
         """Each idle dimension's mean becomes a random direction of the encoder's features.
 
@@ -207,7 +229,7 @@ class ChartVAE(Method):
         encoder, decoder = parts["encoder"], parts["decoder"]
         assert isinstance(encoder, ConvEncoder)
         assert isinstance(decoder, ConvDecoder)
-        m, seen = self.continuous, []
+        m, seen = self.latent_dim, []
         hook = encoder.head.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
         index = torch.randint(items, (SEEN,), generator=dataset.generator)
         images = torch.from_numpy(dataset.images(index.numpy()))
@@ -226,15 +248,18 @@ class ChartVAE(Method):
             column = torch.randn(len(entry), generator=dataset.generator).to(entry)
             entry[:, z] = column * entry[:, :m].std()
 
-    def choose(
+    def sample_batch(
         self, parts: nn.ModuleDict, index_b: Int[Tensor, " b"], generator: torch.Generator
     ) -> tuple[Int[Tensor, " b"], dict[str, Tensor]]:
-        item, category = parts.get_buffer("names.item"), parts.get_buffer("names.category")
-        drawn = int(self.given * len(index_b))
+        item, category = (
+            parts.get_buffer("pseudo_labels.item"),
+            parts.get_buffer("pseudo_labels.category"),
+        )
+        drawn = int(self.pseudo_label_fraction * len(index_b))
         if not len(item) or not drawn:
             return index_b, {}
         which = torch.randint(len(item), (drawn,), generator=generator).to(item.device)
-        return torch.cat([item[which].to(index_b), index_b[drawn:]]), {"named": category[which]}
+        return torch.cat([item[which].to(index_b), index_b[drawn:]]), {"labelled": category[which]}
 
     def losses(
         self,
@@ -244,21 +269,21 @@ class ChartVAE(Method):
         step: int,
     ) -> Losses:
         mean_bz, std_bz = parts["encoder"](x)
-        z_bz = latents.sample_normal(mean_bz, std_bz, noise["z"])
+        z_bz = distributions.sample_normal(mean_bz, std_bz, noise["z"])
         more: dict[str, Tensor] = {}
         if self.discrete_is_open(step):
             d_bk = choose_categories(
-                parts, x, z_bz, self.categories, self.pairwise, noise.get("named")
+                parts, x, z_bz, self.categories, self.pair_penalty, noise.get("pseudo_label")
             )
             more = {"share": d_bk.mean(dim=0)}
         else:
             d_bk = z_bz.new_zeros(len(x), self.categories)
         logits = parts["decoder"](torch.cat([z_bz, d_bk], dim=1))
-        reconstruction = latents.bernoulli_nats(logits, x).mean()
-        kl_z = latents.kl_from_standard_normal(mean_bz, std_bz).mean(dim=0)
-        return self.weighed(parts, reconstruction, kl_z, step, more)
+        reconstruction = distributions.bernoulli_nll(logits, x).mean()
+        kl_z = distributions.kl_from_standard_normal(mean_bz, std_bz).mean(dim=0)
+        return self.total_loss(parts, reconstruction, kl_z, step, more)
 
-    def categorise(
+    def predict_category(
         self, parts: nn.ModuleDict, x: Float[Tensor, "b c h w"], mean_bz: Float[Tensor, "b z"]
     ) -> Int[Tensor, " b"]:
         return category_costs(parts, x, mean_bz, self.categories).argmin(dim=1)

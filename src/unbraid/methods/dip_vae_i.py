@@ -8,7 +8,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from unbraid.methods.base import Method, Pass, Preset, hyperparameter
+from unbraid.methods.base import Method, Preset, VAEOutput, hyperparameter
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class DIPVAEI(Method):
         ),
         "quick": Preset("a few minutes on a laptop", 10_000, 64, {"learning_rate": 5e-4}),
     }
-    smallest_batch: ClassVar[int] = 2
+    min_batch: ClassVar[int] = 2
 
     lambda_off_diagonal: float = hyperparameter(
         10.0, "λ_od, weight of squared covariances", "nats", "1 to 500"
@@ -45,14 +45,16 @@ class DIPVAEI(Method):
             self.require(getattr(self, field) >= 0, field, "a weight is not negative", "0 or more")
 
     def betas(self, step: int) -> tuple[float, ...]:
-        return (1.0,) * self.continuous
+        return (1.0,) * self.latent_dim
 
-    def covariance(self, code: Pass) -> Float[Tensor, "z z"]:
+    def covariance(self, code: VAEOutput) -> Float[Tensor, "z z"]:
         """The covariance that is pulled towards the identity: that of the means."""
         centred_bz = code.mean_bz - code.mean_bz.mean(dim=0)
         return centred_bz.T @ centred_bz / len(centred_bz)
 
-    def regulariser(self, code: Pass, step: int) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+    def regulariser(
+        self, code: VAEOutput, step: int
+    ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         covariance = self.covariance(code)
         variance_z = covariance.diagonal()
         off_diagonal = covariance.square().sum() - variance_z.square().sum()

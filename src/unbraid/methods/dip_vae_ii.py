@@ -8,7 +8,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from unbraid.methods.base import Pass, Preset, hyperparameter
+from unbraid.methods.base import Preset, VAEOutput, hyperparameter
 from unbraid.methods.dip_vae_i import DIPVAEI
 
 
@@ -35,6 +35,6 @@ class DIPVAEII(DIPVAEI):
 
     lambda_diagonal: float = hyperparameter(10.0, "λ_d, weight of (variance − 1)²", "nats", "λ_od")
 
-    def covariance(self, code: Pass) -> Float[Tensor, "z z"]:
+    def covariance(self, code: VAEOutput) -> Float[Tensor, "z z"]:
         """The covariance of samples: that of the means, plus the posteriors' mean variance."""
         return super().covariance(code) + code.std_bz.square().mean(dim=0).diag()

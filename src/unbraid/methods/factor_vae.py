@@ -11,10 +11,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unbraid import latents
+from unbraid import distributions
 from unbraid.errors import UserError
 from unbraid.information import permute_dims
-from unbraid.methods.base import Group, Losses, Method, Preset, hyperparameter
+from unbraid.methods.base import Losses, Method, ParamGroup, Preset, hyperparameter
 from unbraid.nets import Discriminator
 
 
@@ -36,18 +36,18 @@ class FactorVAE(Method):
             "ten minutes or so on a laptop",
             10_000,
             64,
-            {"learning_rate": 5e-4, "discriminator_rate": 5e-4},
+            {"learning_rate": 5e-4, "discriminator_learning_rate": 5e-4},
         ),
     }
-    batches: ClassVar[int] = 2
-    smallest_batch: ClassVar[int] = 2
-    critics: ClassVar[tuple[str, ...]] = ("discriminator",)
+    batches_per_step: ClassVar[int] = 2
+    min_batch: ClassVar[int] = 2
+    training_only: ClassVar[tuple[str, ...]] = ("discriminator",)
 
     gamma: float = hyperparameter(35.0, "γ, weight of TC(z)", "1", "35 (10 to 40 alike)")
-    discriminator_rate: float = hyperparameter(
+    discriminator_learning_rate: float = hyperparameter(
         1e-4, "Adam's rate for the discriminator, its betas 0.5 and 0.9", "per step", "1e-4"
     )
-    discriminator_width: int = hyperparameter(
+    discriminator_hidden_dim: int = hyperparameter(
         1_000, "units in each of the discriminator's six layers", "units", "1000"
     )
 
@@ -57,27 +57,33 @@ class FactorVAE(Method):
             self.gamma >= 0, "gamma", "a weight is not negative", "0 or more; 0 is the VAE"
         )
         self.require(
-            self.discriminator_rate > 0, "discriminator_rate", "a rate is positive", "about 1e-4"
+            self.discriminator_learning_rate > 0,
+            "discriminator_learning_rate",
+            "a rate is positive",
+            "about 1e-4",
         )
         self.require(
-            self.discriminator_width >= 1, "discriminator_width", "a layer has units", "1 or more"
+            self.discriminator_hidden_dim >= 1,
+            "discriminator_hidden_dim",
+            "a layer has units",
+            "1 or more",
         )
 
     def betas(self, step: int) -> tuple[float, ...]:
-        return (1.0,) * self.continuous
+        return (1.0,) * self.latent_dim
 
     def build(self, shape: tuple[int, int, int]) -> nn.ModuleDict:
         parts = super().build(shape)
-        parts["discriminator"] = Discriminator(self.continuous, self.discriminator_width)
+        parts["discriminator"] = Discriminator(self.latent_dim, self.discriminator_hidden_dim)
         return parts
 
-    def groups(self) -> dict[str, Group]:
-        own = Group(("discriminator",), self.discriminator_rate, (0.5, 0.9))
+    def groups(self) -> dict[str, ParamGroup]:
+        own = ParamGroup(("discriminator",), self.discriminator_learning_rate, (0.5, 0.9))
         return {**super().groups(), "discriminator": own}
 
     def noise_shapes(self, batch: int) -> dict[str, tuple[int, ...]]:
         half = batch // 2
-        shape = (half, self.continuous)
+        shape = (half, self.latent_dim)
         return {"z": shape, "z_second": shape, "order": shape}
 
     def losses(
@@ -96,7 +102,7 @@ class FactorVAE(Method):
         code = self.forward(parts, first, noise["z"])
         with torch.no_grad():
             mean_bz, std_bz = parts["encoder"](second)
-            z_bz = latents.sample_normal(mean_bz, std_bz, noise["z_second"])
+            z_bz = distributions.sample_normal(mean_bz, std_bz, noise["z_second"])
             shuffled_bz = permute_dims(z_bz, noise["order"])
         # One call on the first batch serves both: each group's gradient stops at its own parts.
         logits_bc = parts["discriminator"](code.z_bz)
@@ -107,5 +113,5 @@ class FactorVAE(Method):
         discriminator = (of_code + of_shuffled) / 2
         more = {"tc": tc, "discriminator": discriminator}
         penalty = code.kl_z.sum() + self.gamma * tc
-        loss = self.weighed(parts, code.reconstruction, code.kl_z, step, more, penalty)
+        loss = self.total_loss(parts, code.reconstruction, code.kl_z, step, more, penalty)
         return Losses({**loss.minimise, "discriminator": discriminator}, loss.report)

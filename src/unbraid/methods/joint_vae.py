@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from unbraid import latents, schedules
+from unbraid import distributions
+from unbraid.methods import schedules
 from unbraid.methods.base import Losses, Method, Preset, hyperparameter
 from unbraid.nets import ConvDecoder, ConvEncoder
 
@@ -38,7 +39,7 @@ class JointVAE(Method):
         ),
     }
 
-    continuous: int = hyperparameter(6, "number m of continuous dimensions", "dimensions", "6")
+    latent_dim: int = hyperparameter(6, "number m of continuous dimensions", "dimensions", "6")
     learning_rate: float = hyperparameter(5e-4, "Adam's rate", "per step", "5e-4")
     categories: int = hyperparameter(  # pyright: ignore[reportIncompatibleVariableOverride]
         3, "number K of categories of the discrete code", "categories", "3"
@@ -73,7 +74,7 @@ class JointVAE(Method):
 
     def betas(self, step: int) -> tuple[float, ...]:
         """γ: what a KL above its capacity weighs."""
-        return (self.gamma,) * self.continuous
+        return (self.gamma,) * self.latent_dim
 
     def capacities(self, step: int) -> tuple[float, float]:
         """C_z and C_d at a step, nats."""
@@ -89,13 +90,13 @@ class JointVAE(Method):
     def build(self, shape: tuple[int, int, int]) -> nn.ModuleDict:
         return nn.ModuleDict(
             {
-                "encoder": ConvEncoder(shape, self.continuous, self.categories),
-                "decoder": ConvDecoder(shape, self.continuous + self.categories),
+                "encoder": ConvEncoder(shape, self.latent_dim, self.categories),
+                "decoder": ConvDecoder(shape, self.latent_dim + self.categories),
             }
         )
 
     def noise_shapes(self, batch: int) -> dict[str, tuple[int, ...]]:
-        return {"z": (batch, self.continuous), "d": (batch, self.categories)}
+        return {"z": (batch, self.latent_dim), "d": (batch, self.categories)}
 
     def losses(
         self,
@@ -105,12 +106,12 @@ class JointVAE(Method):
         step: int,
     ) -> Losses:
         mean_bz, std_bz, logits_bk = parts["encoder"](x)
-        z_bz = latents.sample_normal(mean_bz, std_bz, noise["z"])
-        d_bk = latents.sample_relaxed_categorical(logits_bk, self.temperature, noise["d"])
+        z_bz = distributions.sample_normal(mean_bz, std_bz, noise["z"])
+        d_bk = distributions.sample_relaxed_categorical(logits_bk, self.temperature, noise["d"])
         pixels = parts["decoder"](torch.cat([z_bz, d_bk], dim=1))
-        reconstruction = latents.bernoulli_nats(pixels, x).mean()
-        kl_z = latents.kl_from_standard_normal(mean_bz, std_bz).mean(dim=0)
-        kl_d = latents.kl_from_uniform(logits_bk).mean()
+        reconstruction = distributions.bernoulli_nll(pixels, x).mean()
+        kl_z = distributions.kl_from_standard_normal(mean_bz, std_bz).mean(dim=0)
+        kl_d = distributions.kl_from_uniform(logits_bk).mean()
         capacity_z, capacity_d = self.capacities(step)
         off = (kl_z.sum() - capacity_z).abs() + (kl_d - capacity_d).abs()
         more = {
@@ -120,9 +121,9 @@ class JointVAE(Method):
             "capacity": kl_z.new_tensor(capacity_z),
             "capacity_discrete": kl_z.new_tensor(capacity_d),
         }
-        return self.weighed(parts, reconstruction, kl_z, step, more, self.gamma * off)
+        return self.total_loss(parts, reconstruction, kl_z, step, more, self.gamma * off)
 
-    def categorise(
+    def predict_category(
         self, parts: nn.ModuleDict, x: Float[Tensor, "b c h w"], mean_bz: Float[Tensor, "b z"]
     ) -> Int[Tensor, " b"]:
         return parts["encoder"](x)[2].argmax(dim=1)

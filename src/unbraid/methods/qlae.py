@@ -10,8 +10,8 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unbraid import latents
-from unbraid.methods.base import Group, Losses, Method, Preset, hyperparameter
+from unbraid import distributions
+from unbraid.methods.base import Losses, Method, ParamGroup, Preset, hyperparameter
 from unbraid.nets import Codebook
 
 
@@ -38,15 +38,17 @@ class QLAE(Method):
         "quick": Preset("a few minutes on a laptop", 10_000, 64, {}),
     }
 
-    continuous: int = hyperparameter(
+    latent_dim: int = hyperparameter(
         10, "number m of continuous dimensions", "dimensions", "10, twice the factors"
     )
     learning_rate: float = hyperparameter(1e-3, "Adam's rate", "per step", "1e-3")
-    values: int = hyperparameter(10, "V, values in each dimension's codebook", "values", "10")
-    quantise: float = hyperparameter(
+    codebook_size: int = hyperparameter(
+        10, "V, values in each dimension's codebook", "values", "10"
+    )
+    quantization_weight: float = hyperparameter(
         4.096, "λ_q, pulls values to codes", "nats", "0.001 a pixel of 4096; 0.01 off dSprites"
     )
-    commit: float = hyperparameter(
+    commitment_weight: float = hyperparameter(
         4.096, "λ_c, pulls codes to values", "nats", "0.001 a pixel of 4096; 0.01 off dSprites"
     )
     weight_decay: float = hyperparameter(
@@ -56,26 +58,28 @@ class QLAE(Method):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require(
-            2 <= self.values <= 1000,
-            "values",
+            2 <= self.codebook_size <= 1000,
+            "codebook_size",
             "a codebook of 2 to 1000 values fits: one tells nothing, more quantise nothing",
             "2 to 1000",
         )
-        for field in ("quantise", "commit", "weight_decay"):
+        for field in ("quantization_weight", "commitment_weight", "weight_decay"):
             self.require(getattr(self, field) >= 0, field, "a weight is not negative", "0 or more")
 
     def betas(self, step: int) -> tuple[float, ...]:
         """0: the KL is a constant."""
-        return (0.0,) * self.continuous
+        return (0.0,) * self.latent_dim
 
     def build(self, shape: tuple[int, int, int]) -> nn.ModuleDict:
         parts = super().build(shape)
-        parts["codebook"] = Codebook(self.continuous, self.values)
+        parts["codebook"] = Codebook(self.latent_dim, self.codebook_size)
         return parts
 
-    def groups(self) -> dict[str, Group]:
-        networks = Group(("encoder", "decoder"), self.learning_rate, weight_decay=self.weight_decay)
-        return {"vae": networks, "codebook": Group(("codebook",), self.learning_rate)}
+    def groups(self) -> dict[str, ParamGroup]:
+        networks = ParamGroup(
+            ("encoder", "decoder"), self.learning_rate, weight_decay=self.weight_decay
+        )
+        return {"vae": networks, "codebook": ParamGroup(("codebook",), self.learning_rate)}
 
     def noise_shapes(self, batch: int) -> dict[str, tuple[int, ...]]:
         return {}
@@ -90,12 +94,12 @@ class QLAE(Method):
         c_bz = parts["encoder"](x)[0]
         z_bz = parts["codebook"](c_bz)
         straight_bz = c_bz + (z_bz - c_bz).detach()
-        reconstruction = latents.bernoulli_nats(parts["decoder"](straight_bz), x).mean()
-        quantise = self.quantise * (c_bz.detach() - z_bz).square().mean()
-        commit = self.commit * (c_bz - z_bz.detach()).square().mean()
-        kl_z = c_bz.new_full((self.continuous,), math.log(self.values))
+        reconstruction = distributions.bernoulli_nll(parts["decoder"](straight_bz), x).mean()
+        quantise = self.quantization_weight * (c_bz.detach() - z_bz).square().mean()
+        commit = self.commitment_weight * (c_bz - z_bz.detach()).square().mean()
+        kl_z = c_bz.new_full((self.latent_dim,), math.log(self.codebook_size))
         more = {"quantise": quantise, "commit": commit}
-        found = self.weighed(parts, reconstruction, kl_z, step, more, quantise + commit)
+        found = self.total_loss(parts, reconstruction, kl_z, step, more, quantise + commit)
         return Losses({**found.minimise, "codebook": quantise}, found.report)
 
     def posterior(
@@ -103,7 +107,7 @@ class QLAE(Method):
     ) -> tuple[Float[Tensor, "b z"], None]:
         return parts["codebook"](parts["encoder"](x)[0]), None
 
-    def span(self, parts: nn.ModuleDict, extent: float) -> tuple[float, float]:
+    def traversal_range(self, parts: nn.ModuleDict, extent: float) -> tuple[float, float]:
         """The codebook's range: there is no prior std to go by."""
         (values_zv,) = parts["codebook"].parameters()
         return values_zv.min().item(), values_zv.max().item()

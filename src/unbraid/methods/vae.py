@@ -20,4 +20,4 @@ class VAE(Method):
     }
 
     def betas(self, step: int) -> tuple[float, ...]:
-        return (1.0,) * self.continuous
+        return (1.0,) * self.latent_dim

@@ -9,10 +9,10 @@ from unbraid.codes import Codes
 from unbraid.errors import UserError
 
 
-def checked(
-    codes: Codes, factors: Shaped[np.ndarray, "..."], *, continuous: bool = False
+def validate_factors(
+    codes: Codes, factors: Shaped[np.ndarray, "..."], *, allow_continuous: bool = False
 ) -> Num[np.ndarray, "n f"]:
-    """The factors that vary, one row an item, whole numbers unless `continuous` is allowed.
+    """The factors that vary, one row an item, whole numbers unless `allow_continuous`.
 
     UserError if there is no row or no column, if lengths differ, if there are more factors than
     items, if a value is no number, NaN or infinite, or if no factor varies.
@@ -35,7 +35,7 @@ def checked(
             f"{f} factors of {n} items: a metric needs more items than factors; give one row an"
             " item"
         )
-    factors = _numbers(factors, continuous)
+    factors = _numbers(factors, allow_continuous)
     varying = factors.min(axis=0) != factors.max(axis=0)
     if not varying.any():
         raise UserError(
@@ -45,7 +45,7 @@ def checked(
     return factors if varying.all() else factors[:, varying]
 
 
-def _numbers(factors: Shaped[np.ndarray, "n f"], continuous: bool) -> Num[np.ndarray, "n f"]:
+def _numbers(factors: Shaped[np.ndarray, "n f"], allow_continuous: bool) -> Num[np.ndarray, "n f"]:
     if factors.dtype.kind not in "iubf":
         raise UserError(
             f"factors of type {factors.dtype}: a factor is a number; give each value's position,"
@@ -57,7 +57,7 @@ def _numbers(factors: Shaped[np.ndarray, "n f"], continuous: bool) -> Num[np.nda
                 f"factors: {int((~np.isfinite(factors)).sum())} values are NaN or infinite; give"
                 " finite factors"
             )
-        if continuous:
+        if allow_continuous:
             return factors
         if (factors != np.round(factors)).any():
             raise UserError(
@@ -123,7 +123,7 @@ def _runs(
     return order, starts, sizes
 
 
-def columns(codes: Codes) -> tuple[Float[np.ndarray, "n c"], Int[np.ndarray, " c"]]:
+def features(codes: Codes) -> tuple[Float[np.ndarray, "n c"], Int[np.ndarray, " c"]]:
     """What a predictor takes: means of unit variance, then the category one-hot; c columns.
 
     With each column the dimension that it belongs to. Unit variance makes every score the same for
@@ -140,13 +140,3 @@ def columns(codes: Codes) -> tuple[Float[np.ndarray, "n c"], Int[np.ndarray, " c
     one_hot = np.eye(codes.categories)[codes.category]
     owner = np.append(owner, np.full(codes.categories, len(owner)))
     return np.concatenate([scaled, one_hot], axis=1), owner
-
-
-def taken(codes: Codes, index: Int[np.ndarray, " items"]) -> Codes:
-    """The codes of these items."""
-    return Codes(
-        codes.mean[index],
-        None if codes.std is None else codes.std[index],
-        None if codes.category is None else codes.category[index],
-        codes.categories,
-    )

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int, Shaped
 
 from unbraid.codes import Codes
 from unbraid.metrics import arrays, logistic
-from unbraid.metrics.protocols import find, named
+from unbraid.metrics.protocols import by_name, find
 
 TITLE = "the β-VAE metric"
 
@@ -23,7 +23,7 @@ TITLE = "the β-VAE metric"
 class Protocol:
     """A named way to compute the score: pairs a vote, votes to fit on, votes to score on.
 
-    The classifier is a logistic regression with penalty ‖W‖²/(2·strength) on votes of unit
+    The classifier is a logistic regression with penalty ‖W‖²/(2·C) on votes of unit
     variance.
     """
 
@@ -31,11 +31,11 @@ class Protocol:
     pairs: int
     votes: int
     held_out: int
-    strength: float
+    C: float
 
 
-PROTOCOLS = named(
-    Protocol("locatello2019", pairs=64, votes=10_000, held_out=5_000, strength=1.0),
+PROTOCOLS = by_name(
+    Protocol("locatello2019", pairs=64, votes=10_000, held_out=5_000, C=1.0),
 )
 
 
@@ -50,7 +50,7 @@ def score(
     A discrete code's difference is whether the pair's categories differ. UserError for bad arrays.
     """
     protocol = find(protocol, PROTOCOLS, TITLE)
-    factors = arrays.checked(codes, factors)
+    factors = arrays.validate_factors(codes, factors)
     spread = codes.mean.std(axis=0, dtype=np.float64)
     scale = np.where(spread > 1e-9 * np.abs(codes.mean).max(axis=0), spread, np.inf)
     number = protocol.votes + protocol.held_out
@@ -64,9 +64,7 @@ def score(
     centre, width = fitted.mean(axis=0), fitted.std(axis=0)
     width = np.where(width > 0, width, 1)
     labels = chosen[: protocol.votes]
-    weights = logistic.fit(
-        (fitted - centre) / width, labels, factors.shape[1], strength=protocol.strength
-    )
+    weights = logistic.fit((fitted - centre) / width, labels, factors.shape[1], C=protocol.C)
     right = logistic.predicted(weights, (held - centre) / width) == chosen[protocol.votes :]
     accuracy = float(right.mean())
     error = float(np.sqrt(accuracy * (1 - accuracy) / len(right)))

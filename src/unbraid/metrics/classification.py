@@ -11,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from unbraid.codes import Codes
 from unbraid.errors import UserError
 from unbraid.metrics.mutual_information import entropy, information
-from unbraid.metrics.protocols import find, named
+from unbraid.metrics.protocols import by_name, find
 
 TITLE = "unsupervised classification accuracy"
 
@@ -23,7 +23,7 @@ class Protocol:
     name: str
 
 
-PROTOCOLS = named(Protocol("one_to_one"), Protocol("majority"), Protocol("nmi"))
+PROTOCOLS = by_name(Protocol("one_to_one"), Protocol("majority"), Protocol("nmi"))
 
 
 def score(

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int, Num, Shaped
 
 from unbraid.codes import Codes
 from unbraid.metrics import arrays, trees, uncertainty
-from unbraid.metrics.protocols import find, named
+from unbraid.metrics.protocols import by_name, find
 
 TITLE = "DCI"
 GROUPS = 5
@@ -37,7 +37,7 @@ class Protocol:
     alpha: float = 0.0
 
 
-PROTOCOLS = named(
+PROTOCOLS = by_name(
     Protocol("locatello2019", train=10_000, test=5_000, predictor="trees", rounds=100),
     Protocol("eastwood2018", train=10_000, test=5_000, predictor="lasso", alpha=0.02),
 )
@@ -56,10 +56,12 @@ def score(
     arrays; `lasso` takes continuous factors.
     """
     protocol = find(protocol, PROTOCOLS, TITLE)
-    factors = arrays.checked(codes, factors, continuous=protocol.predictor == "lasso")
+    factors = arrays.validate_factors(
+        codes, factors, allow_continuous=protocol.predictor == "lasso"
+    )
     train, test = arrays.split(len(factors), protocol.train, protocol.test, rng)
     both = np.concatenate([train, test])
-    x, owner = arrays.columns(arrays.taken(codes, both))
+    x, owner = arrays.features(codes.subset(both))
     y = factors[both] if protocol.predictor == "lasso" else arrays.classes(factors[both])
     cut = len(train)
 
@@ -71,7 +73,7 @@ def score(
         return disentanglement(importance), disentanglement(importance.T), right
 
     found = values(np.arange(cut), np.arange(len(test)))
-    error = uncertainty.batches(values, cut, len(test), GROUPS, rng)
+    error = uncertainty.batch_means_se(values, cut, len(test), GROUPS, rng)
     outcome: dict[str, float] = {}
     for name, value, e in zip(NAMES, found, error, strict=True):
         outcome |= {name: value, f"{name}_standard_error": float(e)}

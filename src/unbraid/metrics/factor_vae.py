@@ -18,7 +18,7 @@ from jaxtyping import Float, Int, Shaped
 from unbraid.codes import Codes
 from unbraid.errors import UserError
 from unbraid.metrics import arrays
-from unbraid.metrics.protocols import find, named
+from unbraid.metrics.protocols import by_name, find
 
 TITLE = "the FactorVAE score"
 
@@ -43,7 +43,7 @@ class Protocol:
     min_entropy: float = 0.1
 
 
-PROTOCOLS = named(
+PROTOCOLS = by_name(
     Protocol("jeong2019", images=100, votes=800, held_out=0, stratified=True, min_kl=0.1),
     Protocol("kim2018", images=100, votes=800, held_out=800, stratified=False, min_kl=0.1),
     Protocol(
@@ -64,7 +64,7 @@ def score(
     0 if no dimension counts: no vote can be cast. UserError for bad arrays or an unknown protocol.
     """
     protocol = find(protocol, PROTOCOLS, TITLE)
-    factors = arrays.checked(codes, factors)
+    factors = arrays.validate_factors(codes, factors)
     spread, counts = _spread(codes, protocol)
     if not counts.any():
         return {"score": 0.0, "standard_error": 0.0, "dimensions": 0}

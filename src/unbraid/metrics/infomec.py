@@ -15,7 +15,7 @@ from scipy.special import log_softmax
 
 from unbraid.codes import Codes
 from unbraid.metrics import arrays, logistic, mutual_information, uncertainty
-from unbraid.metrics.protocols import find, named
+from unbraid.metrics.protocols import by_name, find
 
 TITLE = "InfoMEC"
 NAMES = ("modularity", "explicitness", "compactness")
@@ -34,10 +34,10 @@ class Protocol:
     items: int
     neighbours: int
     active: float
-    strength: float = 1.0
+    C: float = 1.0
 
 
-PROTOCOLS = named(Protocol("hsu2023", items=10_000, neighbours=3, active=1 / 8))
+PROTOCOLS = by_name(Protocol("hsu2023", items=10_000, neighbours=3, active=1 / 8))
 
 
 def score(
@@ -52,24 +52,24 @@ def score(
     no dimension is active. UserError for bad arrays.
     """
     protocol = find(protocol, PROTOCOLS, TITLE)
-    factors = arrays.checked(codes, factors)
+    factors = arrays.validate_factors(codes, factors)
     index = arrays.draw(len(factors), protocol.items, rng)
-    codes, labels = arrays.taken(codes, index), arrays.classes(factors[index])
+    codes, labels = codes.subset(index), arrays.classes(factors[index])
     active = _active(codes, protocol)
-    x, owner = arrays.columns(codes)
+    x, owner = arrays.features(codes)
     seen = x[:, active[owner]]
 
     def values(part: Int[np.ndarray, " items"], _: object) -> tuple[float, float, float]:
         y = labels[part]
-        nmi = _normalised(arrays.taken(codes, part), y, active, protocol.neighbours)
-        explicit = _explicitness(seen[part], y, protocol.strength)
+        nmi = _normalised(codes.subset(part), y, active, protocol.neighbours)
+        explicit = _explicitness(seen[part], y, protocol.C)
         return concentration(nmi), explicit, concentration(nmi.T)
 
     if not active.any():
         none = {f"{name}{end}": 0.0 for name in NAMES for end in ("", "_standard_error")}
         return {**none, "dimensions": 0, "items": len(index)}
     found = values(np.arange(len(index)), None)
-    error = uncertainty.batches(values, len(index), 0, GROUPS, rng)
+    error = uncertainty.batch_means_se(values, len(index), 0, GROUPS, rng)
     outcome: dict[str, float] = {}
     for name, value, e in zip(NAMES, found, error, strict=True):
         outcome |= {name: value, f"{name}_standard_error": float(e)}
@@ -98,23 +98,21 @@ def _normalised(
     codes: Codes, labels: Int[np.ndarray, "n f"], active: Bool[np.ndarray, " d"], neighbours: int
 ) -> Float[np.ndarray, "active f"]:
     rows = [
-        [mutual_information.nearest(column, y, neighbours) for y in labels.T]
+        [mutual_information.knn_mi(column, y, neighbours) for y in labels.T]
         for column in codes.mean.T[active[: codes.mean.shape[1]]]
     ]
     if codes.category is not None and active[-1]:
         one = np.zeros(len(labels), np.int64)
-        counted = mutual_information.counted(codes.category[:, None], labels, one)[0]
+        counted = mutual_information.contingency(codes.category[:, None], labels, one)[0]
         rows.append([mutual_information.information(joint[0]) for joint in counted])
     entropies = np.array([mutual_information.entropy(np.bincount(y)) for y in labels.T])
     return np.array(rows) / np.where(entropies > 0, entropies, 1)
 
 
-def _explicitness(
-    x: Float[np.ndarray, "n c"], labels: Int[np.ndarray, "n f"], strength: float
-) -> float:
+def _explicitness(x: Float[np.ndarray, "n c"], labels: Int[np.ndarray, "n f"], C: float) -> float:
     shares = []
     for y in labels.T:
-        weights = logistic.fit(x, y, int(y.max()) + 1, strength)
+        weights = logistic.fit(x, y, int(y.max()) + 1, C)
         log_p = log_softmax(x @ weights[:-1] + weights[-1], axis=1)
         unknown = -float(log_p[np.arange(len(y)), y].mean())
         entropy = mutual_information.entropy(np.bincount(y))

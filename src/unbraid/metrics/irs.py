@@ -16,7 +16,7 @@ from jaxtyping import Float, Int, Shaped
 from unbraid.codes import Codes
 from unbraid.errors import UserError
 from unbraid.metrics import arrays, uncertainty
-from unbraid.metrics.protocols import find, named
+from unbraid.metrics.protocols import by_name, find
 
 TITLE = "IRS"
 GROUPS = 10
@@ -31,7 +31,7 @@ class Protocol:
     quantile: float
 
 
-PROTOCOLS = named(
+PROTOCOLS = by_name(
     Protocol("suter2019", items=100_000, quantile=1.0),
     Protocol("locatello2019", items=10_000, quantile=0.99),
 )
@@ -50,14 +50,14 @@ def score(
     arrays, or without a continuous dimension.
     """
     protocol = find(protocol, PROTOCOLS, TITLE)
-    factors = arrays.checked(codes, factors)
+    factors = arrays.validate_factors(codes, factors)
     if not codes.mean.shape[1]:
         raise UserError(
             "codes: IRS measures distances, and a category has none; give a continuous dimension"
         )
     index = arrays.draw(len(factors), protocol.items, rng)
-    codes = arrays.taken(codes, index)
-    x, _ = arrays.columns(codes)
+    codes = codes.subset(index)
+    x, _ = arrays.features(codes)
     x, labels = x[:, : codes.mean.shape[1]], arrays.classes(factors[index])
     value = robustness(x, labels, protocol.quantile)
     number = min(GROUPS, len(index))

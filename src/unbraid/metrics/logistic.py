@@ -15,18 +15,18 @@ def fit(
     x: Float[np.ndarray, "n c"],
     labels: Int[np.ndarray, " n"],
     classes: int,
-    strength: float = 1.0,
+    C: float = 1.0,
 ) -> Weights:
-    """The minimiser of Σ_n −log p(label|x) + ‖W‖²/(2·strength), the last row the free intercept.
+    """The minimiser of Σ_n −log p(label|x) + ‖W‖²/(2·C), the last row the free intercept.
 
-    Convex, by L-BFGS to a gradient of 1e-5 an item; `strength` is scikit-learn's C. Give x of unit
+    Convex, by L-BFGS to a gradient of 1e-5 an item; `C` is scikit-learn's C. Give x of unit
     variance: the penalty weighs every column alike.
     """
     n, width = x.shape
     # A score costs an exponential: in float32 it is a third of the time, and the sums are float64.
     x_cn = np.concatenate([x.T, np.ones((1, n))]).astype(np.float32)
     items = np.arange(n)
-    penalised = np.append(np.ones(width), 0.0) / strength
+    penalised = np.append(np.ones(width), 0.0) / C
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
         w = flat.reshape(classes, width + 1)

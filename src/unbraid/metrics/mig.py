@@ -14,7 +14,7 @@ from jaxtyping import Float, Int, Shaped
 from unbraid.codes import Codes
 from unbraid.errors import UserError
 from unbraid.metrics import arrays, mutual_information, uncertainty
-from unbraid.metrics.protocols import find, named
+from unbraid.metrics.protocols import by_name, find
 
 TITLE = "MIG"
 GROUPS = 10
@@ -36,7 +36,7 @@ class Protocol:
     extent: float = 0.0
 
 
-PROTOCOLS = named(
+PROTOCOLS = by_name(
     Protocol("chen2018", items=10_000, code="posterior", bins=0),
     Protocol("locatello2019", items=10_000, code="mean", bins=20),
     Protocol("do2020", items=100_000, code="posterior", bins=100, extent=4.0),
@@ -55,13 +55,13 @@ def score(
     one dimension is 0. UserError for bad arrays, or if a posterior protocol meets no std.
     """
     protocol = find(protocol, PROTOCOLS, TITLE)
-    factors = arrays.checked(codes, factors)
+    factors = arrays.validate_factors(codes, factors)
     index = arrays.draw(len(factors), protocol.items, rng)
-    codes, labels = arrays.taken(codes, index), arrays.classes(factors[index])
+    codes, labels = codes.subset(index), arrays.classes(factors[index])
     group = uncertainty.groups(len(index), min(GROUPS, len(index)), rng)
     if protocol.code == "mean":
         code = mutual_information.code_classes(codes, protocol.bins)
-        joints = mutual_information.counted(code, labels, group)
+        joints = mutual_information.contingency(code, labels, group)
     else:
         joints = _posterior_joints(codes, labels, group, protocol)
     values = gap(*mutual_information.tables(joints))
@@ -97,9 +97,9 @@ def _posterior_joints(
     joints = []
     for mean, std in zip(codes.mean.T, codes.std.T, strict=True):
         edges = _edges(mean, std, protocol)
-        joints.append(mutual_information.smeared(mean, std, edges, labels, group))
+        joints.append(mutual_information.posterior_joint(mean, std, edges, labels, group))
     if codes.category is not None:
-        joints += mutual_information.counted(codes.category[:, None], labels, group)
+        joints += mutual_information.contingency(codes.category[:, None], labels, group)
     return joints
 
 

@@ -15,7 +15,7 @@ from scipy.stats import rankdata
 
 from unbraid.codes import Codes
 from unbraid.metrics import arrays, logistic, mutual_information, uncertainty
-from unbraid.metrics.protocols import find, named
+from unbraid.metrics.protocols import by_name, find
 
 TITLE = "modularity and explicitness"
 NAMES = ("modularity", "explicitness")
@@ -37,10 +37,10 @@ class Protocol:
     bins: int
     idle: bool
     normalised: bool
-    strength: float = 1.0
+    C: float = 1.0
 
 
-PROTOCOLS = named(
+PROTOCOLS = by_name(
     Protocol("ridgeway2018", train=10_000, test=5_000, bins=20, idle=False, normalised=True),
     Protocol("locatello2019", train=10_000, test=5_000, bins=20, idle=True, normalised=False),
 )
@@ -58,24 +58,24 @@ def score(
     UserError for bad arrays.
     """
     protocol = find(protocol, PROTOCOLS, TITLE)
-    factors = arrays.checked(codes, factors)
+    factors = arrays.validate_factors(codes, factors)
     train, test = arrays.split(len(factors), protocol.train, protocol.test, rng)
     both, cut = np.concatenate([train, test]), len(train)
-    codes, labels = arrays.taken(codes, both), arrays.classes(factors[both])
-    code = mutual_information.code_classes(arrays.taken(codes, np.arange(cut)), protocol.bins)
+    codes, labels = codes.subset(both), arrays.classes(factors[both])
+    code = mutual_information.code_classes(codes.subset(np.arange(cut)), protocol.bins)
     group = uncertainty.groups(cut, min(GROUPS, cut), rng)
     information, _ = mutual_information.tables(
-        mutual_information.counted(code, labels[:cut], group)
+        mutual_information.contingency(code, labels[:cut], group)
     )
     modular = np.array([modularity(table, idle=protocol.idle) for table in information])
-    x, _ = arrays.columns(codes)
+    x, _ = arrays.features(codes)
 
     def explicit(part: Int[np.ndarray, " items"], held: Int[np.ndarray, " held"]) -> list[float]:
         held = held + cut
         return [_explicitness(x[part], labels[part], x[held], labels[held], protocol)]
 
     explicitness = explicit(np.arange(cut), np.arange(len(test)))[0]
-    error = uncertainty.batches(explicit, cut, len(test), GROUPS, rng)
+    error = uncertainty.batch_means_se(explicit, cut, len(test), GROUPS, rng)
     return {
         "modularity": float(modular[0]),
         "modularity_standard_error": float(uncertainty.jackknife(modular[1:])),
@@ -97,7 +97,7 @@ def modularity(information: Float[np.ndarray, "d f"], *, idle: bool) -> float:
     return float(kept.mean()) if len(kept) else 0.0
 
 
-def area(scores: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"]) -> float:
+def roc_auc(scores: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"]) -> float:
     """Area under the ROC curve: P(score of a positive > of a negative), ties one half."""
     p, n = int(positive.sum()), int((~positive).sum())
     return float((rankdata(scores)[positive].sum() - p * (p + 1) / 2) / (p * n))
@@ -113,11 +113,11 @@ def _explicitness(
     per_factor = []
     for f in range(labels.shape[1]):
         classes = int(max(labels[:, f].max(), y_test[:, f].max())) + 1
-        weights = logistic.fit(x, labels[:, f], classes, protocol.strength)
+        weights = logistic.fit(x, labels[:, f], classes, protocol.C)
         p = logistic.probabilities(weights, x_test)
         # A value that all or none of the test items have draws no curve.
         seen = [k for k in range(classes) if 0 < (y_test[:, f] == k).sum() < len(y_test)]
-        areas = [area(p[:, k], y_test[:, f] == k) for k in seen]
+        areas = [roc_auc(p[:, k], y_test[:, f] == k) for k in seen]
         per_factor.append(np.mean(areas) if areas else 0.5)
     mean = float(np.mean(per_factor))
     return 2 * mean - 1 if protocol.normalised else mean

@@ -35,7 +35,7 @@ def code_classes(codes: Codes, bins: int) -> Int[np.ndarray, "n d"]:
     return np.stack(labels, axis=1).astype(np.int64)
 
 
-def counted(
+def contingency(
     code: Int[np.ndarray, "n d"], factors: Int[np.ndarray, "n f"], group: Int[np.ndarray, " n"]
 ) -> list[list[Joint]]:
     """Joint counts of every dimension and every factor, group by group."""
@@ -52,7 +52,7 @@ def counted(
     return rows
 
 
-def smeared(
+def posterior_joint(
     mean: Float[np.ndarray, " n"],
     std: Float[np.ndarray, " n"],
     edges: Float[np.ndarray, " e"],
@@ -115,7 +115,7 @@ def tables(
     return np.array(informations), np.array(entropies)
 
 
-def nearest(
+def knn_mi(
     column: Float[np.ndarray, " n"], labels: Int[np.ndarray, " n"], neighbours: int = 3
 ) -> float:
     """I(column; labels) from nearest neighbours, nats (Ross 2014); no bins.

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from unbraid.codes import Codes
 from unbraid.metrics import arrays, logistic, trees
-from unbraid.metrics.protocols import find, named
+from unbraid.metrics.protocols import by_name, find
 
 TITLE = "probes"
 
@@ -27,7 +27,7 @@ class Protocol:
     probe: str
 
 
-PROTOCOLS = named(
+PROTOCOLS = by_name(
     Protocol("locatello2019-logistic", train=10_000, test=5_000, probe="logistic"),
     Protocol("locatello2019-trees", train=10_000, test=5_000, probe="trees"),
 )
@@ -44,10 +44,10 @@ def score(
     Chance is the mean share of each factor's most frequent value. UserError for bad arrays.
     """
     protocol = find(protocol, PROTOCOLS, TITLE)
-    factors = arrays.checked(codes, factors)
+    factors = arrays.validate_factors(codes, factors)
     train, test = arrays.split(len(factors), protocol.train, protocol.test, rng)
     both, cut = np.concatenate([train, test]), len(train)
-    x, _ = arrays.columns(arrays.taken(codes, both))
+    x, _ = arrays.features(codes.subset(both))
     labels = arrays.classes(factors[both])
     hits = np.stack([_hits(x, y, cut, protocol.probe) for y in labels.T], axis=1)
     # The factors of one item are hit or missed together: the mean over them is what varies.

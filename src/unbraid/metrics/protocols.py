@@ -1,4 +1,4 @@
-"""Named protocols: how one is found, and how it is shown."""
+"""HasName protocols: how one is found, and how it is shown."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from unbraid.errors import UserError
 
 
 @runtime_checkable
-class Named(Protocol):
+class HasName(Protocol):
     """A record with a name."""
 
     @property
     def name(self) -> str: ...
 
 
-P = TypeVar("P", bound=Named)
+P = TypeVar("P", bound=HasName)
 
 
-def named(*protocols: P) -> dict[str, P]:
+def by_name(*protocols: P) -> dict[str, P]:
     """Protocols by their names."""
     return {p.name: p for p in protocols}
 

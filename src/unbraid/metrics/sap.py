@@ -13,7 +13,7 @@ from jaxtyping import Float, Int, Num, Shaped
 
 from unbraid.codes import Codes
 from unbraid.metrics import arrays, uncertainty
-from unbraid.metrics.protocols import find, named
+from unbraid.metrics.protocols import by_name, find
 from unbraid.metrics.threshold import accuracy
 
 TITLE = "SAP"
@@ -33,11 +33,11 @@ class Protocol:
     train: int
     test: int
     predictor: str
-    strength: float = 0.0
+    C: float = 0.0
 
 
-PROTOCOLS = named(
-    Protocol("locatello2019", train=10_000, test=5_000, predictor="svm", strength=0.01),
+PROTOCOLS = by_name(
+    Protocol("locatello2019", train=10_000, test=5_000, predictor="svm", C=0.01),
     Protocol("kumar2018", train=10_000, test=0, predictor="r2"),
 )
 
@@ -54,14 +54,14 @@ def score(
     code of one dimension is 0. UserError for bad arrays; `r2` takes continuous factors.
     """
     protocol = find(protocol, PROTOCOLS, TITLE)
-    factors = arrays.checked(codes, factors, continuous=protocol.predictor == "r2")
+    factors = arrays.validate_factors(codes, factors, allow_continuous=protocol.predictor == "r2")
     if protocol.predictor == "r2":
         train = arrays.draw(len(factors), protocol.train, rng)
         test = train[:0]
     else:
         train, test = arrays.split(len(factors), protocol.train, protocol.test, rng)
     both = np.concatenate([train, test])
-    x, y = arrays.taken(codes, both), factors[both]
+    x, y = codes.subset(both), factors[both]
     if protocol.predictor == "svm":
         y = arrays.classes(y)
     cut = len(train)
@@ -72,7 +72,7 @@ def score(
         return [float(np.mean(ordered[-1] - second))]
 
     found = gap(np.arange(cut), np.arange(len(test)))[0]
-    error = uncertainty.batches(gap, cut, len(test), GROUPS, rng)
+    error = uncertainty.batch_means_se(gap, cut, len(test), GROUPS, rng)
     return {"score": found, "standard_error": float(error[0]), "items": cut}
 
 
@@ -84,12 +84,12 @@ def table(
     protocol: Protocol,
 ) -> Float[np.ndarray, "d f"]:
     """How well each dimension, then the discrete code, predicts each factor; 0 to 1."""
-    x, _ = arrays.columns(codes)
+    x, _ = arrays.features(codes)
     x = x[:, : codes.mean.shape[1]]
     if protocol.predictor == "r2":
         return _explained(x[train], codes, factors, train)
     fitted, held = factors[train], factors[test]
-    rows = [accuracy(c[train], fitted, c[test], held, protocol.strength) for c in x.T]
+    rows = [accuracy(c[train], fitted, c[test], held, protocol.C) for c in x.T]
     if codes.category is not None:
         rows.append(np.array([_majority(codes, y, train, test) for y in factors.T]))
     return np.array(rows)

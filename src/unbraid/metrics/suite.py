@@ -14,13 +14,13 @@ from unbraid.metrics.protocols import fields
 
 Row = dict[str, Any]
 # What an evaluation scores if nothing is asked for: seconds, whatever the dataset.
-USUAL = ("factor-vae", "classification")
+DEFAULT_METRICS = ("factor-vae", "classification")
 # What tells factors from each other is 1 by construction where there is only one.
-OF_SEVERAL = ("factor-vae", "beta-vae", "dci", "modularity", "infomec")
+NEEDS_SEVERAL_FACTORS = ("factor-vae", "beta-vae", "dci", "modularity", "infomec")
 WITHOUT_FACTORS = ("unsupervised",)
 
 
-class Job(NamedTuple):
+class MetricSpec(NamedTuple):
     """One metric under one protocol."""
 
     metric: str
@@ -45,7 +45,7 @@ def chosen(names: str | None) -> list[str]:
     """The metrics of `all`, or of names with commas between; UserError for an unknown one."""
     known = [name for name in METRICS if name != "udr"]
     if names is None:
-        return list(USUAL)
+        return list(DEFAULT_METRICS)
     if names == "all":
         return known
     given = [name.strip().replace("_", "-") for name in names.split(",")]
@@ -60,17 +60,17 @@ def chosen(names: str | None) -> list[str]:
     return list(dict.fromkeys(given))
 
 
-def jobs(names: list[str], *, discrete: bool) -> list[Job]:
+def jobs(names: list[str], *, discrete: bool) -> list[MetricSpec]:
     """Every protocol of these metrics; classification only if the code has a discrete part."""
     return [
-        Job(name, protocol)
+        MetricSpec(name, protocol)
         for name in names
         for protocol in METRICS[name].PROTOCOLS
         if discrete or name != "classification"
     ]
 
 
-def hindrance(
+def unsupported_reason(
     metric: str, factors: Shaped[np.ndarray, "..."], label: str | None, data: str
 ) -> str | None:
     """Why a metric cannot be computed with these factors, as one line; None if it can.
@@ -84,13 +84,13 @@ def hindrance(
     if metric == "classification" and label is None:
         return f"{data}: no factor is named as the one to score d against; give an array label"
     varying = int((factors.min(axis=0) != factors.max(axis=0)).sum())
-    if metric in OF_SEVERAL and varying < 2:
+    if metric in NEEDS_SEVERAL_FACTORS and varying < 2:
         return f"{data}: {varying} factor varies, and this tells factors from each other; give two"
     return None
 
 
 def rows(
-    job: Job,
+    job: MetricSpec,
     codes: Codes,
     factors: Shaped[np.ndarray, "..."],
     *,
@@ -138,7 +138,7 @@ def catalogue() -> str:
     return "\n".join(lines)
 
 
-def _key(job: Job, seed: int, repeat: int) -> list[int]:
+def _key(job: MetricSpec, seed: int, repeat: int) -> list[int]:
     """What fixes a score's draws: they depend on no other metric, protocol or repeat."""
     number = list(METRICS[job.metric].PROTOCOLS).index(job.protocol)
     if job.metric == "factor-vae" and repeat == 0:
@@ -146,7 +146,7 @@ def _key(job: Job, seed: int, repeat: int) -> list[int]:
     return [seed, number, repeat, *job.metric.encode()]
 
 
-def _row(title: str, job: Job, found: list[dict[str, float]], name: str, error: str) -> Row:
+def _row(title: str, job: MetricSpec, found: list[dict[str, float]], name: str, error: str) -> Row:
     scores = [values[name] for values in found]
     row: Row = {"metric": title, "name": job.metric, "protocol": job.protocol, "score": scores[0]}
     if error in found[0]:

@@ -22,19 +22,17 @@ def accuracy(
     labels: Int[np.ndarray, "n f"],
     x_test: Float[np.ndarray, " m"],
     y_test: Int[np.ndarray, "m f"],
-    strength: float,
+    C: float,
 ) -> Float[np.ndarray, " f"]:
     """For each factor the share of test items whose class has the highest w x + b."""
     shares = []
-    for (classes, weights), y in zip(fit(x, labels, strength), y_test.T, strict=True):
+    for (classes, weights), y in zip(fit(x, labels, C), y_test.T, strict=True):
         values = weights[:, :1] * x_test + weights[:, 1:]
         shares.append(np.mean(classes[values.argmax(axis=0)] == y))
     return np.array(shares)
 
 
-def fit(
-    x: Float[np.ndarray, " n"], labels: Int[np.ndarray, "n f"], strength: float
-) -> list[Machines]:
+def fit(x: Float[np.ndarray, " n"], labels: Int[np.ndarray, "n f"], C: float) -> list[Machines]:
     """For each factor the classes seen, of labels from 0, and w and b of each against the others.
 
     A class without others has w = b = 0.
@@ -54,7 +52,7 @@ def fit(
         ranks.append(rank)
         keys.append(group[rank] * (n + 1) + rank)
         others = n / (2 * (n - count)) if k == 2 else np.ones(k)
-        costs.append(strength * np.stack([n / (k * count), others], axis=1) * (k > 1))
+        costs.append(C * np.stack([n / (k * count), others], axis=1) * (k > 1))
         classes.append(seen)
         first += k
     own = _running(powers[:, np.concatenate(ranks)])
@@ -121,7 +119,7 @@ def _between(
 
 
 def _newton(problem: _Problem) -> Float[np.ndarray, "g 2"]:
-    """w and b of every machine, by Newton steps that are halved until they help."""
+    """W and b of every machine, by Newton steps that are halved until they help."""
     wb = np.zeros_like(problem.cost)
     value, gradient, curvature = problem.at(wb)
     for _ in range(50):

@@ -19,7 +19,7 @@ from unbraid.codes import Codes
 from unbraid.errors import UserError
 from unbraid.metrics import arrays
 from unbraid.metrics.dci import lasso
-from unbraid.metrics.protocols import find, named
+from unbraid.metrics.protocols import by_name, find
 
 TITLE = "UDR"
 
@@ -39,7 +39,7 @@ class Protocol:
     alpha: float = 0.0
 
 
-PROTOCOLS = named(
+PROTOCOLS = by_name(
     Protocol("duan2020", items=10_000, similarity="spearman", min_kl=0.01),
     Protocol("duan2020-lasso", items=10_000, similarity="lasso", min_kl=0.01, alpha=0.1),
 )

@@ -21,7 +21,7 @@ def jackknife(left_out: Float[np.ndarray, "g *s"]) -> Float[np.ndarray, "*s"]:
     return np.asarray(np.sqrt((g - 1) * np.var(left_out, axis=0)))
 
 
-def batches(
+def batch_means_se(
     score: Callable[[Index, Index], Sequence[float]],
     train: int,
     test: int,

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int, Shaped
 from unbraid.codes import Codes
 from unbraid.errors import UserError
 from unbraid.metrics import arrays, mutual_information, uncertainty
-from unbraid.metrics.protocols import find, named
+from unbraid.metrics.protocols import by_name, find
 
 TITLE = "unsupervised scores"
 GROUPS = 10
@@ -32,7 +32,7 @@ class Protocol:
     bins: int
 
 
-PROTOCOLS = named(Protocol("locatello2019", items=10_000, bins=20))
+PROTOCOLS = by_name(Protocol("locatello2019", items=10_000, bins=20))
 NAMES = ("gaussian_tc", "gaussian_wasserstein", "mutual_information")
 
 
@@ -54,13 +54,15 @@ def score(
     if len(codes.mean) < 2:
         raise UserError("codes of 1 item: nothing varies in one; give codes of 2 items or more")
     index = arrays.draw(len(codes.mean), protocol.items, rng)
-    codes = arrays.taken(codes, index)
-    x, _ = arrays.columns(codes)
+    codes = codes.subset(index)
+    x, _ = arrays.features(codes)
     x = x[:, : codes.mean.shape[1]]
     labels = mutual_information.code_classes(codes, protocol.bins)
     number = min(GROUPS, len(index))
     group = uncertainty.groups(len(index), number, rng)
-    information, _ = mutual_information.tables(mutual_information.counted(labels, labels, group))
+    information, _ = mutual_information.tables(
+        mutual_information.contingency(labels, labels, group)
+    )
     rows = [
         (*gaussian(x if g < 0 else x[group != g]), _mean_of_pairs(information[g + 1]))
         for g in range(-1, number)
@@ -76,7 +78,7 @@ def matrix(codes: Codes, bins: int = 20) -> Float[np.ndarray, "d d"]:
     """I(d; d′) of every pair of dimensions, the discrete code last, nats; H(d) on the diagonal."""
     labels = mutual_information.code_classes(codes, bins)
     one: Int[np.ndarray, " n"] = np.zeros(len(labels), np.int64)
-    rows = mutual_information.counted(labels, labels, one)
+    rows = mutual_information.contingency(labels, labels, one)
     return np.array([[mutual_information.information(joint[0]) for joint in row] for row in rows])
 
 

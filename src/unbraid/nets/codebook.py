@@ -10,9 +10,9 @@ from torch import Tensor, nn
 class Codebook(nn.Module):
     """The nearest of a dimension's own values, for every dimension; at first −½ to ½ evenly."""
 
-    def __init__(self, continuous: int, values: int) -> None:
+    def __init__(self, latent_dim: int, values: int) -> None:
         super().__init__()
-        self.values_zv = nn.Parameter(torch.linspace(-0.5, 0.5, values).repeat(continuous, 1))
+        self.values_zv = nn.Parameter(torch.linspace(-0.5, 0.5, values).repeat(latent_dim, 1))
 
     def forward(self, c_bz: Float[Tensor, "b z"]) -> Float[Tensor, "b z"]:
         distance_bzv = (c_bz.detach()[:, :, None] - self.values_zv.detach()).abs()

@@ -28,7 +28,7 @@ class ConvEncoder(nn.Module):
     16 does not divide is first framed with zeros, as narrowly as can be. UserError for others.
     """
 
-    def __init__(self, shape: tuple[int, int, int], continuous: int, categories: int = 0) -> None:
+    def __init__(self, shape: tuple[int, int, int], latent_dim: int, categories: int = 0) -> None:
         super().__init__()
         grid = _grid(shape)
         self.frame = _frame(shape)
@@ -37,7 +37,7 @@ class ConvEncoder(nn.Module):
             nn.Conv2d(i, o, 4, 2, 1) for i, o in itertools.pairwise(channels)
         )
         self.hidden = nn.Linear(WIDTHS[-1] * grid[0] * grid[1], HIDDEN)
-        self.outputs = [continuous, continuous] + [categories] * bool(categories)
+        self.outputs = [latent_dim, latent_dim] + [categories] * bool(categories)
         self.head = nn.Linear(HIDDEN, sum(self.outputs))
         initialise(self)
 

@@ -1,1 +1,1 @@
-"""Pictures of runs."""
+"""DeviceDataset of runs."""

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from scipy.optimize import linear_sum_assignment
 
 from unbraid.data.images import ImageTable
-from unbraid.engine.encode import Trained, encode
 from unbraid.errors import UserError
 from unbraid.files import written_atomically
 from unbraid.report.traversal import KL_IMAGES, Traversal, draw_block, row_labels, traverse
+from unbraid.runs.encode import Trained, encode
 
 
 class Pair(NamedTuple):

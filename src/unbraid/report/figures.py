@@ -13,18 +13,18 @@ from scipy.stats import rankdata
 from unbraid.metrics.uncertainty import interval
 from unbraid.report import charts
 from unbraid.studies.criteria import CRITERIA
-from unbraid.studies.table import Line, Member, Statistics
+from unbraid.studies.table import Member, RowResult, Statistics
 
 
-def titled(line: Line, member: Member | None) -> str:
+def titled(line: RowResult, member: Member | None) -> str:
     """A row's title and, if it is given, which member is shown."""
     if member is None or member.score is None:
         return line.row.title
-    percent = " %" if line.headline.is_share else ""
+    percent = " %" if line.primary_score.is_share else ""
     return f"{line.row.title}: seed {member.seed}, the median, {member.score:.2f}{percent}"
 
 
-def strip(line: Line) -> charts.Strip:
+def strip(line: RowResult) -> charts.Strip:
     """Every seed's score, the mean's 95 % interval and the published mean and std."""
     scores = [m.score for m in line.done if m.score is not None]
     published = line.row.published
@@ -34,7 +34,7 @@ def strip(line: Line) -> charts.Strip:
     return charts.Strip(line.marked_title, dots, mean_and_ends, beside)
 
 
-def learning(line: Line, logs: dict[str, list[dict[str, Any]]]) -> Markup:
+def learning(line: RowResult, logs: dict[str, list[dict[str, Any]]]) -> Markup:
     """−ELBO over steps, every seed, the median member by score in front."""
     ranked = sorted(line.trained, key=lambda m: m is line.median)
     series = [
@@ -73,10 +73,10 @@ def falls(log: list[dict[str, Any]]) -> list[int]:
     return [record["step"] for record, (before, now) in began if now and not before]
 
 
-def _pairs(name: str, line: Line) -> tuple[list[Member], np.ndarray, np.ndarray]:
+def _pairs(name: str, line: RowResult) -> tuple[list[Member], np.ndarray, np.ndarray]:
     """The members that have both, their criterion and their score, the higher the better."""
     have = [m for m in line.done if name in m.criteria and m.score is not None]
-    up = 1 if line.headline.is_share else -1
+    up = 1 if line.primary_score.is_share else -1
     return (
         have,
         np.array([m.criteria[name] for m in have]),
@@ -84,7 +84,7 @@ def _pairs(name: str, line: Line) -> tuple[list[Member], np.ndarray, np.ndarray]
     )
 
 
-def correlations(lines: Sequence[Line]) -> list[tuple[str, list[str]]]:
+def correlations(lines: Sequence[RowResult]) -> list[tuple[str, list[str]]]:
     """Spearman's ρ between each criterion and the score, within each row, then their mean.
 
     It is +1 where the criterion orders the members as the score does, the best first, also of a
@@ -117,7 +117,7 @@ def _spearman(a: np.ndarray, b: np.ndarray) -> float | None:
     return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])
 
 
-def cloud(name: str, lines: Sequence[Line]) -> Markup:
+def cloud(name: str, lines: Sequence[RowResult]) -> Markup:
     """A criterion beside the score, both in stds of their row; rows of three members or more."""
     points = []
     for line in lines:

@@ -21,16 +21,16 @@ from tqdm import tqdm
 
 import unbraid
 from unbraid.data import load
-from unbraid.engine.encode import load_trained
 from unbraid.errors import UserError
 from unbraid.files import written_atomically
 from unbraid.report import charts, figures
 from unbraid.report.traversal import row_labels, traverse
+from unbraid.runs.encode import load_trained
 from unbraid.studies.criteria import CRITERIA
-from unbraid.studies.sheets import notes, sheets
+from unbraid.studies.rendered_tables import notes, rendered_tables
 from unbraid.studies.store import DONE, Store
 from unbraid.studies.study import NUMBERS, Study
-from unbraid.studies.table import Line, Member, measure
+from unbraid.studies.table import Member, RowResult, measure
 
 
 class Dimension(NamedTuple):
@@ -72,13 +72,13 @@ def write(study: Study, store: Store, to: Path) -> None:
         file.write(page.encode())
 
 
-def _contents(study: Study, store: Store, lines: list[Line]) -> dict[str, Any]:
-    head = study.headline
+def _contents(study: Study, store: Store, lines: list[RowResult]) -> dict[str, Any]:
+    head = study.primary_score
     measured = [line for line in lines if line.trained]
     logs = {m.job.key: store.run(m.job).read_log() for line in measured for m in line.trained}
     return {
         "study": study,
-        "sheets": sheets(study, lines),
+        "sheets": rendered_tables(study, lines),
         "notes": notes(study, lines),
         "what": f"{head.title} under {head.job.protocol}, {head.unit}",
         "strips": charts.strips(
@@ -109,7 +109,7 @@ def _with_code(text: str) -> Markup:
     return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
 
 
-def _traversals(lines: Sequence[Line], store: Store) -> list[Block]:
+def _traversals(lines: Sequence[RowResult], store: Store) -> list[Block]:
     """The median member of each row whose checkpoint is still there."""
     shown = [(line, line.median) for line in lines if line.median]
     there = [pair for pair in shown if store.run(pair[1].job).checkpoint_file.exists()]

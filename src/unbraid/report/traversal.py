@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
 from unbraid.data.images import ImageTable
-from unbraid.engine.encode import Trained, encode
 from unbraid.errors import UserError
 from unbraid.files import written_atomically
+from unbraid.runs.encode import Trained, encode
 
 KL_IMAGES = 10_000
 PAIRS = 8
@@ -44,7 +44,7 @@ class Traversal:
 def traverse(
     trained: Trained, table: ImageTable, *, extent: float = 2.0, columns: int = 11, seed: int = 0
 ) -> Traversal:
-    """Move every dimension over ±extent prior stds (`Method.span`) around one posterior mean.
+    """Move every dimension over ±extent prior stds (`Method.traversal_range`) around one posterior mean.
 
     The image, the reconstructed ones and the sample for the KL are drawn by `seed`. UserError if
     the range or the number of columns leaves nothing to move.
@@ -58,20 +58,20 @@ def traverse(
     rng = np.random.default_rng(seed)
     index = rng.choice(len(table), min(KL_IMAGES, len(table)), replace=False)
     codes = encode(trained, table, index=index, discrete=False)
-    values = np.linspace(*method.span(parts, extent), columns, dtype=np.float32)
-    moved = np.broadcast_to(codes.mean[0], (method.continuous, columns, method.continuous)).copy()
-    for z in range(method.continuous):
+    values = np.linspace(*method.traversal_range(parts, extent), columns, dtype=np.float32)
+    moved = np.broadcast_to(codes.mean[0], (method.latent_dim, columns, method.latent_dim)).copy()
+    for z in range(method.latent_dim):
         moved[z, :, z] = values
     blocks = []
     for k in range(max(1, method.categories)):
-        flat = torch.from_numpy(moved.reshape(-1, method.continuous))
+        flat = torch.from_numpy(moved.reshape(-1, method.latent_dim))
         decoded = method.decode(parts, flat, torch.full((len(flat),), k))
         shown = _shown(decoded.numpy())
-        blocks.append(shown.reshape(method.continuous, columns, *shown.shape[1:]))
+        blocks.append(shown.reshape(method.latent_dim, columns, *shown.shape[1:]))
     pairs = index[:PAIRS]
     x = torch.from_numpy(table.images(pairs)).float()
     mean = torch.from_numpy(codes.mean[:PAIRS])
-    category = method.categorise(parts, x, mean)
+    category = method.predict_category(parts, x, mean)
     reconstructed = method.decode(parts, mean, category)
     return Traversal(
         np.stack(blocks),

@@ -11,9 +11,9 @@ import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, Protocol, runtime_checkable
 
-from unbraid.engine.configure import usable_device
 from unbraid.engine.workers import cores
 from unbraid.errors import UserError
+from unbraid.runs.device import usable_device
 from unbraid.studies.store import Store
 from unbraid.studies.study import Job, Study, populations
 from unbraid.studies.supervise import supervise
@@ -93,7 +93,7 @@ class Local:
                 store.path,
                 device=self._device,
                 retries=study.retries,
-                patience=study.patience,
+                hang_timeout_minutes=study.hang_timeout_minutes,
                 stop=self._stop,
                 environment=place,
             )

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from unbraid.errors import UserError
 from unbraid.files import written_atomically
-from unbraid.studies.sheets import Sheet, notes, records, sheets
+from unbraid.studies.rendered_tables import RenderedTable, notes, records, rendered_tables
 from unbraid.studies.store import Store
 from unbraid.studies.study import Study
-from unbraid.studies.table import Line, measure
+from unbraid.studies.table import RowResult, measure
 
 FORMATS = ("text", "md", "latex", "csv", "parquet")
 LATEX = {
@@ -45,16 +45,16 @@ def table(study: Study, store: Store, form: str = "text", to: Path | None = None
     return f"written to {to}\n"
 
 
-def _text(study: Study, lines: list[Line]) -> str:
+def _text(study: Study, lines: list[RowResult]) -> str:
     blocks = [study.title]
-    for sheet in sheets(study, lines):
-        rows = [sheet.heads, *sheet.rows]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(sheet.heads))]
+    for table in rendered_tables(study, lines):
+        rows = [table.heads, *table.rows]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(table.heads))]
         set_rows = [
             "  ".join([row[0].ljust(widths[0])] + [c.rjust(w) for c, w in _rest(row, widths)])
             for row in rows
         ]
-        blocks.append("\n".join([sheet.caption, *set_rows]))
+        blocks.append("\n".join([table.caption, *set_rows]))
     return "\n\n".join([*blocks, "\n".join(notes(study, lines))]).rstrip() + "\n"
 
 
@@ -62,33 +62,33 @@ def _rest(row: tuple[str, ...], widths: list[int]) -> list[tuple[str, int]]:
     return list(zip(row[1:], widths[1:], strict=True))
 
 
-def _markdown(study: Study, lines: list[Line]) -> str:
+def _markdown(study: Study, lines: list[RowResult]) -> str:
     blocks = [f"**{study.title}**"]
-    for sheet in sheets(study, lines):
-        rows = [sheet.heads, ("---", *["---:"] * (len(sheet.heads) - 1)), *sheet.rows]
-        blocks.append(sheet.caption + ":")
+    for table in rendered_tables(study, lines):
+        rows = [table.heads, ("---", *["---:"] * (len(table.heads) - 1)), *table.rows]
+        blocks.append(table.caption + ":")
         cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
         blocks.append("\n".join(f"| {' | '.join(row)} |" for row in cells))
     blocks.append("\n".join(f"- {note}" for note in notes(study, lines)))
     return "\n\n".join(blocks).rstrip() + "\n"
 
 
-def _latex(study: Study, lines: list[Line]) -> str:
-    blocks = [_tabular(sheet) for sheet in sheets(study, lines)]
+def _latex(study: Study, lines: list[RowResult]) -> str:
+    blocks = [_tabular(table) for table in rendered_tables(study, lines)]
     below = [rf"{{\footnotesize\noindent {_escaped(note)}\par}}" for note in notes(study, lines)]
     return "\n\n".join([f"% {study.title}", *blocks, "\n".join(below)]).rstrip() + "\n"
 
 
-def _tabular(sheet: Sheet) -> str:
+def _tabular(table: RenderedTable) -> str:
     def row(cells: tuple[str, ...]) -> str:
         return " & ".join(_escaped(cell) for cell in cells) + r" \\"
 
-    body = [row(sheet.heads), r"\hline", *[row(cells) for cells in sheet.rows]]
-    columns = "l" + "r" * (len(sheet.heads) - 1)
+    body = [row(table.heads), r"\hline", *[row(cells) for cells in table.rows]]
+    columns = "l" + "r" * (len(table.heads) - 1)
     return "\n".join(
         [
             r"\begin{table}",
-            rf"\caption{{{_escaped(sheet.caption)}}}",
+            rf"\caption{{{_escaped(table.caption)}}}",
             rf"\begin{{tabular}}{{{columns}}}",
             *body,
             r"\end{tabular}",
@@ -101,7 +101,7 @@ def _escaped(text: str) -> str:
     return "".join(LATEX.get(character, character) for character in text)
 
 
-def _csv(study: Study, lines: list[Line]) -> str:
+def _csv(study: Study, lines: list[RowResult]) -> str:
     rows = records(study, lines)
     text = io.StringIO()
     writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
@@ -110,7 +110,7 @@ def _csv(study: Study, lines: list[Line]) -> str:
     return text.getvalue()
 
 
-def _parquet(study: Study, lines: list[Line], to: Path | None) -> str:
+def _parquet(study: Study, lines: list[RowResult], to: Path | None) -> str:
     if to is None:
         raise UserError("format parquet: it is no text to print; give --to FILE")
     try:

@@ -12,9 +12,9 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from unbraid.engine import checkpoint
 from unbraid.errors import UserError
 from unbraid.files import written_atomically
+from unbraid.runs import checkpoint
 from unbraid.studies.executors import members_of
 from unbraid.studies.store import DONE, Store
 from unbraid.studies.study import Job, Study, populations
@@ -38,7 +38,7 @@ MEMORY_BESIDE_A_GPU = 4 * 2**30
 Answer = list[tuple[dict[str, Any], dict[str, bytes]]]
 
 
-class OnRay:
+class RayExecutor:
     """Runs as tasks of a Ray cluster: one core each, or one GPU for a population."""
 
     def __init__(self, address: str, device: str = "cpu", members: int | None = None) -> None:
@@ -70,7 +70,11 @@ class OnRay:
         self._store = store
         task = self._ray.remote(max_retries=NODES_THAT_MAY_DIE, **self._takes)(carry_out)
         path = str(store.path.resolve())
-        how = {"device": self._device, "retries": study.retries, "patience": study.patience}
+        how = {
+            "device": self._device,
+            "retries": study.retries,
+            "hang_timeout_minutes": study.hang_timeout_minutes,
+        }
         for population in populations(jobs, self._members):
             reference = task.remote([job.as_table() for job in population], path, mark, **how)
             self._populations[reference] = population

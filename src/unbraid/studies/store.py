@@ -16,8 +16,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from unbraid.engine import Run
 from unbraid.errors import UserError
+from unbraid.runs import Run
 from unbraid.studies.study import Job
 
 Result = dict[str, Any]

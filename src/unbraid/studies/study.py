@@ -11,15 +11,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from unbraid.engine import Config, configure
 from unbraid.methods import find
 from unbraid.metrics import suite
+from unbraid.runs import Config, configure, version_0_1
 
 # Raised when a change of code changes what a run gives: every run is then made anew. A test
 # (tests/studies/test_numbers.py) holds today's numbers and asks for it.
 NUMBERS = 1
 # What the official CascadeVAE chooses its checkpoint by, and what its Table 2 reports.
-OF_THE_PAPER = (suite.Job("factor-vae", "jeong2019"), suite.Job("classification", "one_to_one"))
+PAPER_METRICS = (
+    suite.MetricSpec("factor-vae", "jeong2019"),
+    suite.MetricSpec("classification", "one_to_one"),
+)
 
 
 @dataclass(frozen=True)
@@ -49,10 +52,10 @@ class Published:
 
 
 @dataclass(frozen=True)
-class Headline:
+class PrimaryScore:
     """The score that a table is about: a metric's under a protocol, and which of its parts."""
 
-    job: suite.Job
+    job: suite.MetricSpec
     part: str = ""
 
     @property
@@ -100,7 +103,7 @@ class Scoring:
     """
 
     metrics: tuple[str, ...]
-    by: tuple[suite.Job, ...]
+    by: tuple[suite.MetricSpec, ...]
     checkpoints: int
     sample: int
     images: int = 0
@@ -130,9 +133,9 @@ class Job:
     @staticmethod
     def of_table(table: dict[str, Any]) -> Job:
         """A job from what `as_table` gave; UserError as for a configuration."""
-        config, scoring = table["config"], table["scoring"]
+        config, scoring = version_0_1.current_config(table["config"]), table["scoring"]
         run = {name: config[name] for name in ("data", "seed", "precision")} | config["budget"]
-        by = tuple(suite.Job(*job) for job in scoring["by"])
+        by = tuple(suite.MetricSpec(*job) for job in scoring["by"])
         found = configure(find(config["method"]), None, config["hyperparameters"], run)
         return Job(
             dataclasses.replace(found, fingerprint=config.get("fingerprint", "")),
@@ -140,9 +143,13 @@ class Job:
         )
 
     @property
+    def _digested(self) -> dict[str, Any]:
+        return version_0_1.digested_config(self.config.as_table())
+
+    @property
     def key(self) -> str:
         """The result's: of configuration, data, scoring and the version of code that matters."""
-        return _digest(self.as_table())
+        return _digest({**self.as_table(), "config": self._digested})
 
     @property
     def name(self) -> str:
@@ -150,7 +157,7 @@ class Job:
 
         So a run that is trained can be given another metric, or more images.
         """
-        run = _digest({"config": self.config.as_table(), "along": self.scoring.along})
+        run = _digest({"config": self._digested, "along": self.scoring.along})
         return f"{self.config.method.name}-seed{self.config.seed}-{run}"
 
 
@@ -172,17 +179,17 @@ class Row:
 class Study:
     """A grid of runs and how the table reads it.
 
-    `headline` is what the table is about. A worker that stays silent for
-    `patience` minutes is ended; a failed run is tried again `retries` times.
+    `primary_score` is what the table is about. A worker that stays silent for
+    `hang_timeout_minutes` minutes is ended; a failed run is tried again `retries` times.
     """
 
     title: str
     source: str
     text: str
-    headline: Headline
+    primary_score: PrimaryScore
     rows: tuple[Row, ...]
     retries: int
-    patience: float
+    hang_timeout_minutes: float
 
     @property
     def jobs(self) -> list[Job]:
@@ -201,7 +208,7 @@ def populations(jobs: Sequence[Job], members: int) -> list[list[Job]]:
     for job in jobs:
         config = dataclasses.replace(job.config, seed=0)
         alike = groups.setdefault(dataclasses.replace(job, config=config).key, [[]])
-        if len(alike[-1]) == (1 if config.method.alone else members):
+        if len(alike[-1]) == (members if config.method.supports_vmap else 1):
             alike.append([])
         alike[-1].append(job)
     place = {job.key: i for i, job in enumerate(jobs)}

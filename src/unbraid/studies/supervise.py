@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unbraid.engine import Run
+from unbraid.runs import Run
 from unbraid.studies.study import Job
 from unbraid.studies.worker import RESULT, read_result
 
@@ -35,7 +35,7 @@ def supervise(
     *,
     device: str = "cpu",
     retries: int = 1,
-    patience: float = 30.0,
+    hang_timeout_minutes: float = 30.0,
     stop: threading.Event | None = None,
     command: Sequence[str] = WORKER,
     environment: Mapping[str, str] | None = None,
@@ -43,7 +43,7 @@ def supervise(
     """Run one job, or a population, in directories of `folder`; each one's result, in their order.
 
     One that fails has a failed result with the reasons. A worker whose output stands still for
-    `patience` minutes is ended. Each retry goes on from the last checkpoint, with what failed of a
+    `hang_timeout_minutes` minutes is ended. Each retry goes on from the last checkpoint, with what failed of a
     population in two halves, so that what was too large for the memory may fit, and the last one
     with each alone, so that none fails for another. StoppedError, after the worker's own
     checkpoint, once `stop` is set.
@@ -63,7 +63,13 @@ def supervise(
                 (out / RESULT).unlink(missing_ok=True)
             began = True
             ended = _attempt(
-                given, outs[0] / OUTPUT, folder, patience, stop, command, environment or {}
+                given,
+                outs[0] / OUTPUT,
+                folder,
+                hang_timeout_minutes,
+                stop,
+                command,
+                environment or {},
             )
         except OSError as error:
             # No room for its output, no process to be had: a failure of these, not the study's.
@@ -102,7 +108,7 @@ def _attempt(
     given: dict[str, Any],
     output: Path,
     folder: Path,
-    patience: float,
+    hang_timeout_minutes: float,
     stop: threading.Event,
     command: Sequence[str],
     environment: Mapping[str, str],
@@ -124,18 +130,21 @@ def _attempt(
                 process.stdin.flush()
             except BrokenPipeError:
                 pass  # It died at once; its exit code says more.
-            hung = _watch(process, output, patience, stop)
+            hung = _watch(process, output, hang_timeout_minutes, stop)
         finally:
             _end(process)
     if stop.is_set():
         raise StoppedError
     if hung:
-        return f"hung: no step for {patience:g} minutes"
+        return f"hung: no step for {hang_timeout_minutes:g} minutes"
     return _Ended(process.returncode, output.read_text(errors="replace"))
 
 
 def _watch(
-    process: subprocess.Popen[bytes], output: Path, patience: float, stop: threading.Event
+    process: subprocess.Popen[bytes],
+    output: Path,
+    hang_timeout_minutes: float,
+    stop: threading.Event,
 ) -> bool:
     """Wait for the end; whether the output, which every step and batch adds to, stood still."""
     size, since = -1, time.monotonic()
@@ -143,7 +152,7 @@ def _watch(
         now = output.stat().st_size
         if now != size:
             size, since = now, time.monotonic()
-        elif time.monotonic() - since > 60 * patience:
+        elif time.monotonic() - since > 60 * hang_timeout_minutes:
             return True
     return False
 

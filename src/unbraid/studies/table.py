@@ -9,7 +9,7 @@ import numpy as np
 
 from unbraid.studies.criteria import compared
 from unbraid.studies.store import DONE, FAILED, Result, Store
-from unbraid.studies.study import Headline, Job, Published, Row, Study
+from unbraid.studies.study import Job, PrimaryScore, Published, Row, Study
 from unbraid.studies.worker import read_sample
 
 
@@ -61,12 +61,12 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Line:
+class RowResult:
     """A row of the study with its members, in order of seed."""
 
     row: Row
     members: tuple[Member, ...]
-    headline: Headline
+    primary_score: PrimaryScore
 
     @property
     def trained(self) -> list[Member]:
@@ -95,7 +95,7 @@ class Line:
         return self._of([m.best for m in self.members if m.best is not None])
 
     def _of(self, scores: list[float]) -> Statistics:
-        return Statistics.of(scores, self.headline.best(scores))
+        return Statistics.of(scores, self.primary_score.best(scores))
 
     @property
     def winner(self) -> Member | None:
@@ -123,7 +123,7 @@ class Line:
         return ranked[(len(ranked) - 1) // 2] if ranked else None
 
 
-def measure(study: Study, store: Store) -> list[Line]:
+def measure(study: Study, store: Store) -> list[RowResult]:
     """Every row of a study as far as its runs are there.
 
     UDR and agreement need the run directories; a study without them has neither.
@@ -132,7 +132,7 @@ def measure(study: Study, store: Store) -> list[Line]:
     return [_line(row, study, known, store) for row in study.rows]
 
 
-def _line(row: Row, study: Study, known: dict[str, Result], store: Store) -> Line:
+def _line(row: Row, study: Study, known: dict[str, Result], store: Store) -> RowResult:
     codes = {}
     for job in row.jobs:
         done = known.get(job.key, {}).get("status") == DONE
@@ -140,7 +140,7 @@ def _line(row: Row, study: Study, known: dict[str, Result], store: Store) -> Lin
             codes[job.key] = sample
     others = compared(codes)
     members = [_member(j, study, known.get(j.key), others.get(j.key, {})) for j in row.jobs]
-    return Line(row, tuple(members), study.headline)
+    return RowResult(row, tuple(members), study.primary_score)
 
 
 def _member(job: Job, study: Study, result: Result | None, others: dict[str, float]) -> Member:
@@ -149,7 +149,7 @@ def _member(job: Job, study: Study, result: Result | None, others: dict[str, flo
     if result["status"] == FAILED:
         reason = f"{result['reasons'][-1]} ({result['attempts']} attempts)"
         return Member(job, FAILED, reason, None, None, None, {}, None)
-    head = study.headline
+    head = study.primary_score
     scores = [
         head.shown(row["score"])
         for row in result["scores"]

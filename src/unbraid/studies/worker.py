@@ -29,18 +29,19 @@ from filelock import FileLock
 from unbraid.codes import Codes
 from unbraid.data import cache, load
 from unbraid.data.images import ImageTable
-from unbraid.engine import Config, Run, train
-from unbraid.engine.configure import usable_device
-from unbraid.engine.encode import encode, load_trained
-from unbraid.engine.pictures import Pictures
-from unbraid.engine.together import in_one_step, train_together
+from unbraid.engine import train
+from unbraid.engine.device_dataset import DeviceDataset
+from unbraid.engine.gpu_population import in_one_step, train_together
 from unbraid.engine.trainer import CHECKPOINT_SECONDS
-from unbraid.errors import UserError
+from unbraid.errors import UnbraidError
+from unbraid.evaluation.scores import drawn, evaluate
 from unbraid.files import written_atomically
 from unbraid.metrics import suite
-from unbraid.metrics.evaluate import drawn, evaluate
+from unbraid.runs import Config, Run
+from unbraid.runs.device import usable_device
+from unbraid.runs.encode import encode, load_trained
 from unbraid.studies.store import worker_lock
-from unbraid.studies.study import Headline, Job
+from unbraid.studies.study import Job, PrimaryScore
 
 RESULT, CHECKPOINTS, SAMPLE = "result.json", "checkpoints.json", "sample.npz"
 # Images of the sample that members are compared on, at most.
@@ -59,10 +60,10 @@ def work(members: Mapping[Run, Job], table: ImageTable, *, device: str = "cpu") 
     steps, scoring = one.config.budget.steps, one.scoring
     index = drawn(table, scoring.sample)
     scored = {run: _read_checkpoints(run) for run in members}
-    pictures: Pictures | None = None
+    pictures: DeviceDataset | None = None
     if len(members) > 1 and in_one_step(one.config.method, device):
-        pictures = Pictures(table, usable_device(device))
-    for step in marks(steps, scoring.checkpoints):
+        pictures = DeviceDataset(table, usable_device(device))
+    for step in eval_steps(steps, scoring.checkpoints):
         # Scored to the end once, it is trained on if its last checkpoint has been lost since.
         behind = {
             run: _until(step, job.config.of(table))
@@ -86,7 +87,7 @@ def work(members: Mapping[Run, Job], table: ImageTable, *, device: str = "cpu") 
 
 
 def _train(
-    members: Mapping[Run, Config], table: ImageTable, device: str, pictures: Pictures | None
+    members: Mapping[Run, Config], table: ImageTable, device: str, pictures: DeviceDataset | None
 ) -> dict[Run, str]:
     """Train each to the end of its budget, together on `pictures`; why those failed that did."""
     lost: dict[Run, str] = {}
@@ -108,7 +109,7 @@ def _until(step: int, config: Config) -> Config:
 def _noted(run: Run, lost: dict[Run, str]) -> Iterator[None]:
     try:
         yield
-    except UserError as error:
+    except UnbraidError as error:
         lost[run] = str(error)
 
 
@@ -134,7 +135,7 @@ def _look(
         save_sample(run, codes)
 
 
-def marks(steps: int, checkpoints: int) -> list[int]:
+def eval_steps(steps: int, checkpoints: int) -> list[int]:
     """After which steps a checkpoint is scored: evenly spaced, the last step always."""
     number = min(max(1, checkpoints), steps)
     return [steps * (i + 1) // number for i in range(number)]
@@ -186,12 +187,12 @@ def _score(
         discrete = one.metric == "classification"
         if discrete and codes.category is None:
             continue
-        if suite.hindrance(one.metric, factors, label, table.name) is not None:
+        if suite.unsupported_reason(one.metric, factors, label, table.name) is not None:
             continue
         given = factors[:, table.factors.position(label)] if discrete and label else factors
         rows = {row["metric"]: row["score"] for row in suite.rows(one, codes, given)}
         for part in one.parts or ("",):
-            head = Headline(one, part)
+            head = PrimaryScore(one, part)
             scores[head.name] = rows[head.title]
     return scores
 
@@ -199,9 +200,9 @@ def _score(
 def _result(
     job: Job, run: Run, outcome: dict[str, Any], scored: dict[str, dict[str, float | None]]
 ) -> dict[str, Any]:
-    sittings = json.loads(run.provenance_file.read_text())
-    # One that is only evaluated here was made elsewhere; a kill leaves no sitting that tells of it.
-    made = [s for s in sittings if s["to_step"] > s["from_step"]] or sittings
+    sessions = json.loads(run.provenance_file.read_text())
+    # One that is only evaluated here was made elsewhere; a kill leaves no session that tells of it.
+    made = [s for s in sessions if s["to_step"] > s["from_step"]] or sessions
     log = run.read_log()
     return {
         "key": job.key,
@@ -214,7 +215,7 @@ def _result(
         "checkpoints": scored,
         "sample": job.scoring.sample,
         "elbo": log[-1]["elbo"],
-        "training_seconds": round(sum(s["seconds"] / s.get("members", 1) for s in sittings), 1),
+        "training_seconds": round(sum(s["seconds"] / s.get("members", 1) for s in sessions), 1),
         "started": made[0]["started"],
         **{key: made[-1][key] for key in ("unbraid", "torch", "python", "machine", "device")},
     }
@@ -252,7 +253,7 @@ def main() -> int:
             with FileLock(cache.cache_dir() / "lock"):
                 table = load(jobs[0].config.data)
             lost = work(members, table, device=given["device"])
-    except UserError as error:
+    except UnbraidError as error:
         print(f"unbraid: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

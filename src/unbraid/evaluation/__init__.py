@@ -1,0 +1,1 @@
+"""A trained run, scored: by the metrics and by the information terms."""

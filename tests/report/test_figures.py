@@ -1,0 +1,83 @@
+"""The figures: what is in the arrays, and that the files are whole pictures."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.axes import Axes
+from PIL import Image
+
+from unbraid.data.images import ImageTable
+from unbraid.errors import UserError
+from unbraid.methods import METHODS, find
+from unbraid.report import cascade_figure, traversal
+from unbraid.runs import Run
+from unbraid.runs.encode import load_trained
+
+
+def test_a_traversal_moves_one_dimension_under_one_category(
+    tiny_run: Run, table: ImageTable
+) -> None:
+    trained = load_trained(tiny_run, table)
+    drawn = traversal.traverse(trained, table, extent=1.5, columns=5)
+    assert drawn.images.shape == (3, 3, 5, 64, 64)
+    assert drawn.values.tolist() == [-1.5, -0.75, 0.0, 0.75, 1.5]
+    rng = np.random.default_rng(0)
+    index = rng.choice(len(table), 10_000, replace=False)
+    assert (drawn.originals == table.images(index[:8])[:, 0]).all()
+    with torch.no_grad():
+        mean, std = trained.parts["encoder"](torch.from_numpy(table.images(index[:1])).float())
+        mean[0, 2] = 0.75
+        code = torch.cat([mean, torch.tensor([[0.0, 1.0, 0.0]])], dim=1)
+        expected = trained.parts["decoder"](code).sigmoid()[0, 0]
+    np.testing.assert_allclose(drawn.images[1, 2, 3], expected.numpy(), atol=1e-5)
+    assert std.shape == (1, 3)
+
+
+def test_the_files_are_pictures(tiny_run: Run, table: ImageTable, tmp_path: Path) -> None:
+    drawn = traversal.traverse(load_trained(tiny_run, table), table, columns=4)
+    traversal.draw_png(tmp_path / "t.png", drawn, "tiny")
+    traversal.draw_gif(tmp_path / "t.gif", drawn)
+    cascade_figure.draw(
+        tmp_path / "c.png", tiny_run.read_log(), "tiny", tiny_run.read_config().method
+    )
+    with Image.open(tmp_path / "t.gif") as gif:
+        assert getattr(gif, "n_frames", 1) == 6  # 0 1 2 3 2 1
+        assert gif.size[0] > 3 * 64
+    for name in ("t.png", "c.png"):
+        with Image.open(tmp_path / name) as picture:
+            assert np.asarray(picture.convert("L")).std() > 5
+
+
+def test_mistakes_are_named(tiny_run: Run, table: ImageTable, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="its log is empty"):
+        cascade_figure.draw(tmp_path / "c.png", [], "run", find("vae")())
+    with pytest.raises(UserError, match="a traversal moves; give --extent above 0"):
+        traversal.traverse(load_trained(tiny_run, table), table, extent=0.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "marks"),
+    [
+        ("cascade-vae", 400, ["d opens"]),
+        ("cascade-vae", 200, []),
+        ("joint-vae", 400, []),
+        ("cascade-vae-c", 400, []),
+    ],
+)
+def test_d_is_marked_where_the_method_opens_it(
+    name: str, steps: int, marks: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """JointVAE has a share of every category from the first record on, and opens nothing."""
+    given = {"stage_steps": 150, "warmup_stages": 2, "latent_dim": 3}
+    fields = METHODS[name].__dataclass_fields__
+    method = METHODS[name](**{k: v for k, v in given.items() if k in fields})
+    log = [
+        {"step": s, "kl": [1.0] * 3, "beta": [1.0] * 3, "reconstruction": 9.0, "share": [1.0]}
+        for s in range(100, steps + 1, 100)
+    ]
+    drawn = []
+    monkeypatch.setattr(Axes, "annotate", lambda self, text, xy, **_: drawn.append((text, xy[0])))
+    cascade_figure.draw(tmp_path / "c.png", log, "a run", method)
+    assert drawn == [(mark, 300) for mark in marks]

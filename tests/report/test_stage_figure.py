@@ -1,0 +1,64 @@
+"""The cascade's claim by stage: its arithmetic, its rows and its picture."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from unbraid.data.images import ImageTable
+from unbraid.errors import UserError
+from unbraid.evaluation import information
+from unbraid.evaluation.information import open_dimensions
+from unbraid.methods.cascade_vae import CascadeVAE
+from unbraid.report import stage_figure
+from unbraid.runs import Run
+
+
+def test_the_summands_of_total_correlation() -> None:
+    """I(x; z_1) = 2, I(x; z_2) = 3 and 4 together: they share 1. A third adds its own ½: 0."""
+    found = stage_figure.summands(np.array([[2.0, 4.0, 4.5]]), np.array([[2.0, 3.0, 0.5]]))
+    assert found.tolist() == [[1.0, 0.0]]
+
+
+def test_what_is_open() -> None:
+    method = CascadeVAE(latent_dim=3, stage_steps=10, warmup_stages=2)
+    names = [open_dimensions(method, step) for step in (1, 10, 11, 20, 21, 30, 31, 99)]
+    two, three = "z1 … z2", "z1 … z3"
+    assert names == ["z1", "z1", two, two, f"{two}, d", f"{two}, d", f"{three}, d", f"{three}, d"]
+
+
+@pytest.fixture
+def run(tiny_run: Run, tmp_path: Path) -> Run:
+    shutil.copytree(tiny_run.path, tmp_path / "run")
+    return Run(tmp_path / "run")
+
+
+def test_every_stage_is_measured_by_the_same_images(run: Run, table: ImageTable) -> None:
+    outcome = information.measure(run, table, images=256, seed=1, stages=True)
+    assert json.loads((run.path / "information.json").read_text()) == outcome
+    rows = outcome["stages"]
+    assert [row["step"] for row in rows] == [3, 6, 9, 12]
+    assert rows[-1]["information_of_prefix"] == outcome["information_of_prefix"]
+    assert rows[-1]["information_by_dimension"] == outcome["information_by_dimension"]
+    assert len({tuple(row["information_of_prefix"]) for row in rows}) == 4
+    prefix, single = (
+        np.array([row[key] for row in rows])
+        for key in ("information_of_prefix", "information_by_dimension")
+    )
+    # The telescoping sum, exactly: each sample's logarithms cancel.
+    total = stage_figure.summands(prefix, single).sum(axis=1)
+    assert total == pytest.approx([row["total_correlation"] for row in rows], abs=1e-9)
+    # Stages are no part of what is measured of the run.
+    plain = information.measure(run, table, images=256, seed=1)
+    assert plain == {key: value for key, value in outcome.items() if key != "stages"}
+    stage_figure.draw(run.path / "stages.png", outcome, "tiny")
+    with Image.open(run.path / "stages.png") as picture:
+        assert np.asarray(picture.convert("L")).std() > 5
+
+
+def test_a_run_without_stages_is_named(tiny_runs: dict[str, Run], table: ImageTable) -> None:
+    with pytest.raises(UserError, match="it holds no stages/, so its method has none"):
+        information.measure(tiny_runs["vae"], table, images=64, stages=True)

@@ -1,0 +1,171 @@
+"""`study run`: what is missing and only that, resumed after a kill, told by `study status`."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unbraid import cli
+from unbraid.data import load
+from unbraid.engine import train
+from unbraid.runs import Run
+from unbraid.studies.driver import run, status, steps_done
+from unbraid.studies.store import Store, worker_lock
+from unbraid.studies.study_file import read
+from unbraid.studies.worker import eval_steps, read_sample
+
+FILE = """
+data = "dsprites-corner"
+preset = "quick"
+precision = "fp32"
+seeds = 2
+steps = 40
+batch_size = 4
+checkpoints = 2
+sample = 200
+images = 300
+[[rows]]
+method = "beta-vae"
+hyperparameters = { latent_dim = 3 }
+[[rows]]
+method = "cascade-vae"
+hyperparameters = { latent_dim = 3, stage_steps = 5, warmup_stages = 2 }
+"""
+
+
+class Recorded:
+    """An executor that makes results up and remembers what it was asked for."""
+
+    place = "nowhere"
+
+    def __init__(self, fails: tuple[int, ...] = ()) -> None:
+        self.jobs, self.fails, self.given = [], fails, []
+
+    def start(self, jobs, study, store) -> None:
+        self.jobs, self.given = list(jobs), list(jobs)
+
+    def collect(self, seconds: float) -> list[dict]:
+        job = self.jobs.pop(0)
+        failed = job.config.seed in self.fails
+        made = {"training_seconds": 36.0, "step": job.config.budget.steps, "attempts": 2}
+        why = {"status": "failed", "reasons": ["died"]} if failed else {"status": "done"}
+        return [{"key": job.key, **job.config.as_table(), **made, **why}]
+
+    def stop(self) -> None:
+        pass
+
+
+def test_marks_are_even_and_end_with_the_last_step() -> None:
+    assert eval_steps(300_000, 30) == list(range(10_000, 300_001, 10_000))
+    assert eval_steps(7, 3) == [2, 4, 7]
+    assert eval_steps(100, 0) == [100]
+    assert eval_steps(2, 30) == [1, 2]
+
+
+def test_only_what_is_missing_is_run_and_failures_only_if_asked(
+    study_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study, store = read(study_file), Store(tmp_path / "out")
+    first = Recorded(fails=(1,))
+    assert run(study, store, first) == {"done": 2, "failed": 2}
+    assert [job.config.seed for job in first.given] == [0, 0, 1, 1]
+    second = Recorded()
+    assert run(study, store, second) == {"done": 2, "failed": 2}
+    assert second.given == []
+    told = status(study, store)
+    assert told.count("failed: ") == 2
+    assert "2 attempts: died" in told
+    third = Recorded()
+    assert run(study, store, third, failed=True) == {"done": 4, "failed": 0}
+    assert {job.config.seed for job in third.given} == {1}
+    assert "nothing is missing" in status(study, store)
+    assert not any(store.path.glob("*/")), "status made something"
+    wider = study_file.with_name("wider.toml")
+    wider.write_text(study_file.read_text().replace("seeds = 2", "seeds = 3"))
+    assert "2 runs are to be done, 80 steps: about 0.0 worker-hours" in status(read(wider), store)
+    # One of them is running, and halfway.
+    half = store.run(read(wider).rows[0].jobs[2])
+    half.path.mkdir()
+    half.log_file.write_text('{"step": 20, "kl": [1.0]}\n')
+    with worker_lock(half):
+        told = status(read(wider), store)
+    assert "2 runs are to be done (1 of them runs), 60 steps: about" in told
+    half.log_file.unlink()
+    fourth = Recorded()
+    run(read(wider), store, fourth)
+    assert [job.config.seed for job in fourth.given] == [2, 2]
+
+
+def test_a_study_killed_goes_on_to_the_same_results(
+    study_file: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The driver is killed: its worker stops too; the same command finishes, nothing twice."""
+    text = study_file.read_text().replace("seeds = 2", "seeds = 1")
+    study_file.write_text(text.replace("checkpoints = 2", "checkpoints = 4"))
+    out = tmp_path / "out"
+    arguments = ["study", "run", str(study_file), "--out", str(out), "--workers", "1"]
+    driver = subprocess.Popen(
+        [sys.executable, "-m", "unbraid", *arguments], stderr=subprocess.DEVNULL
+    )
+    study, store = read(study_file), Store(out)
+    first = store.run(study.jobs[0])
+    _until(lambda: steps_done(first) >= 10)
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    assert cli.main(arguments) == 0
+    assert "2 of 2 runs are done, 0 failed" in capsys.readouterr().out
+    lines = store.results_file.read_text()
+    assert lines.count("\n") == 2
+    assert cli.main(arguments) == 0
+    assert store.results_file.read_text() == lines
+    straight = Store(tmp_path / "straight")
+    assert cli.main([*arguments[:4], str(straight.path), "--workers", "2"]) == 0
+    for key, result in straight.results().items():
+        other = store.results()[key]
+        for name in ("scores", "checkpoints", "kl", "elbo", "step"):
+            assert other[name] == result[name], name
+        assert result["images"] == 300
+        assert list(result["checkpoints"]) == ["10", "20", "30", "40"]
+    for job in study.jobs:
+        codes = read_sample(straight.run(job))
+        assert codes is not None
+        assert len(codes.mean) == 200
+        assert (codes.category is None) == (job.config.method.name == "beta-vae")
+        assert np.isfinite(codes.mean).all()
+    # Trained in four pieces, each scored, and yet the run that one command gives.
+    job = study.jobs[0]
+    alone = train(job.config, load("dsprites-corner"), tmp_path / "alone")
+    assert alone.checkpoint_file.read_bytes() == straight.run(job).checkpoint_file.read_bytes()
+    assert cli.main(["evaluate", str(straight.run(study.jobs[0]).path)]) == 0
+
+
+def test_a_run_that_diverges_is_reported(
+    study_file: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = study_file.read_text().replace("seeds = 2", "seeds = 1\nretries = 0").split("[[rows]]")
+    study_file.write_text(
+        "[[rows]]".join(text[:2]).replace("latent_dim = 3", "learning_rate = 1e30")
+    )
+    assert cli.main(["study", "run", str(study_file), "--out", str(tmp_path / "out")]) == 1
+    assert "0 of 1 runs are done, 1 failed" in capsys.readouterr().out
+    (result,) = Store(tmp_path / "out").results().values()
+    assert "became NaN or infinite" in result["reasons"][0]
+
+
+def test_steps_are_read_off_a_log_that_is_being_written(tmp_path: Path) -> None:
+    log = Run(tmp_path)
+    assert steps_done(log) == 0
+    log.log_file.write_text('{"step": 100, "kl": [1.0]}\n{"step": 200, "kl": [1.0]}\n{"step": 3')
+    assert steps_done(log) == 200
+
+
+def _until(holds) -> None:
+    for _ in range(3000):
+        if holds():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it did not come to pass within five minutes")
