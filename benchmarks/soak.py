@@ -76,7 +76,7 @@ class Soak:
         runs = [member(out, seed) for seed in SEEDS]
 
         def work() -> None:
-            how = {"resume": True, "at_once": len(SEEDS), "checkpoint_seconds": EVERY_STEP}
+            how = {"resume": True, "max_workers": len(SEEDS), "checkpoint_seconds": EVERY_STEP}
             train_population(self.config, self.table, out, SEEDS, **how)
 
         def compare() -> None:

@@ -155,7 +155,7 @@ def test_arrays_with_labels_serve_every_metric(
 
 def test_a_population_refuses_them_too(tmp_path: Path) -> None:
     name = f"folder:{folder(tmp_path / 'pictures')}"
-    config = configure(find("vae"), run={"data": name, "steps": 1})
+    config = configure(find("vae"), overrides={"data": name, "steps": 1})
     began = dataclasses.replace(config, fingerprint="of another folder")
     with pytest.raises(UserError, match="not those that the run began with"):
         train_population(began, unbraid.load(name), tmp_path / "pop", [1])

@@ -22,7 +22,7 @@ from unbraid.engine import member, seeds_of, train, train_population
 from unbraid.errors import UserError
 from unbraid.files import directory_lock
 from unbraid.runs import Budget, Config, Run
-from unbraid.runs.checkpoint import previous, read
+from unbraid.runs.checkpoint import previous_path, read
 
 Make = Callable[..., Config]
 ENDLESS = 1_000_000
@@ -39,7 +39,7 @@ def meanwhile(act: Callable[[], None], *runs: Run) -> Iterator[None]:
 
     def watch() -> None:
         while not over.wait(0.02):
-            if all(previous(run.checkpoint_file).exists() for run in runs):
+            if all(previous_path(run.checkpoint_file).exists() for run in runs):
                 act()
                 return
 
@@ -80,7 +80,7 @@ def test_ctrl_c_ends_every_member_with_a_checkpoint(
             table,
             tmp_path,
             [0, 1, 2],
-            at_once=2,
+            max_workers=2,
             checkpoint_seconds=0.0,
         )
     assert not multiprocessing.active_children()
@@ -105,7 +105,7 @@ def test_a_member_that_fails_takes_no_other_down(
         assert process.pid
         os.kill(process.pid, signal.SIGKILL)
 
-    how: dict[str, Any] = {"at_once": 3, "checkpoint_seconds": 0.0, "resume": True}
+    how: dict[str, Any] = {"max_workers": 3, "checkpoint_seconds": 0.0, "resume": True}
     with meanwhile(kill, members[1]), pytest.raises(UserError) as caught:
         train_population(config, table, tmp_path / "out", seeds, **how)
     message = str(caught.value)
@@ -174,7 +174,7 @@ def test_the_command_trains_and_continues_a_population(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def one_by_one(
-        members: dict[Run, Config], table: ImageTable, at_once: int | None, **how: Any
+        members: dict[Run, Config], table: ImageTable, max_workers: int | None, **how: Any
     ) -> dict[str, str]:
         for run, config in members.items():
             train(config, table, run.path, resume=True, **how)

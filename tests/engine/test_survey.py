@@ -149,5 +149,5 @@ def test_a_member_is_the_run_alone(tmp_path: Path) -> None:
     table = ImageTable("bars", packed(bars(), 1), 16, 32, factors)
     alone = train(CONFIG, table, tmp_path / "alone")
     assert json.loads(alone.survey_file.read_text())["idle"] == [0, 1, 2, 3]
-    train_population(CONFIG, table, tmp_path / "both", [0, 1], at_once=2)
+    train_population(CONFIG, table, tmp_path / "both", [0, 1], max_workers=2)
     same_bits(alone, member(tmp_path / "both", 0))

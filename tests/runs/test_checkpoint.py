@@ -11,7 +11,7 @@ import torch
 
 from unbraid import files
 from unbraid.errors import UserError
-from unbraid.runs.checkpoint import Checkpoint, previous, read, save
+from unbraid.runs.checkpoint import Checkpoint, previous_path, read, save
 
 STATE = Checkpoint(7, {"parts.w": torch.arange(6.0).reshape(2, 3), "counts.kl": torch.tensor(3)})
 
@@ -103,8 +103,8 @@ def test_the_previous_one_serves_when_the_newest_is_refused(
     # The damaged file does not take the good one's place.
     save(path, STATE._replace(step=10), "me")
     assert read(path, "me").step == 10
-    assert read(previous(path), "me").step == 7
-    previous(path).write_bytes(b"")
+    assert read(previous_path(path), "me").step == 7
+    previous_path(path).write_bytes(b"")
     path.write_bytes(b"")
     with pytest.raises(UserError, match=r"checkpoint.safetensors: not a whole safetensors file"):
         read(path, "me")

@@ -177,7 +177,7 @@ def test_a_directory_of_runs_takes_results_and_loses_nothing(
         budget = dataclasses.replace(job.config.budget, steps=3)
         train(dataclasses.replace(job.config, budget=budget), images, runs.run(job).path)
     runs.run(killed).provenance_file.unlink()
-    checkpoint.previous(runs.run(killed).checkpoint_file).unlink(missing_ok=True)
+    checkpoint.previous_path(runs.run(killed).checkpoint_file).unlink(missing_ok=True)
     before = [contents(runs.run(job).path) for job in (done, stopped, killed)]
     arguments = ["--out", str(kept.path), "--to", str(runs.path), weights]
     assert cli.main(["study", "archive", str(study_file), *arguments]) == 0

@@ -150,11 +150,11 @@ def test_a_member_that_diverges_is_named_and_the_others_are_done(
     lost = worker.work(members_in(store, jobs), corner)
     assert list(lost) == [store.run(jobs[1])]
     assert "became NaN or infinite" in lost[store.run(jobs[1])]
-    assert not (store.run(jobs[1]).path / worker.RESULT).exists()
+    assert not (store.run(jobs[1]).result_file).exists()
     for job in (jobs[0], jobs[2]):
         assert worker.read_result(store.run(job))["step"] == 12
     config = jobs[1].config
-    saved = read_checkpoint(store.run(jobs[1]).checkpoint_file, config.of(corner).identity())
+    saved = read_checkpoint(store.run(jobs[1]).checkpoint_file, config.with_fingerprint_of(corner).identity())
     assert saved.step == 6
 
 
@@ -218,7 +218,7 @@ def test_a_population_that_is_killed_goes_on_to_the_same_results(
     driver = subprocess.Popen(
         [sys.executable, "-m", "unbraid", *command, str(store.path)], stderr=subprocess.DEVNULL
     )
-    _until(lambda: (store.run(study.jobs[1]).path / worker.CHECKPOINTS).exists())
+    _until(lambda: (store.run(study.jobs[1]).eval_scores_file).exists())
     driver.send_signal(signal.SIGKILL)
     driver.wait()
     capsys.readouterr()

@@ -64,7 +64,7 @@ def train(flags: argparse.Namespace) -> None:
         flags.preset,
         {name: given[name] for name in names & given.keys()},
         {k: given[k] for k in ("data", "steps", "batch_size", "seed", "precision") if k in given},
-        continued=begun if flags.resume else None,
+        resumed_run=begun if flags.resume else None,
         device=flags.device,
     )
     _use_threads(flags.threads)
@@ -82,7 +82,7 @@ def train(flags: argparse.Namespace) -> None:
     how = {"resume": flags.resume, "device": flags.device}
     try:
         if seeds:
-            train_population(config, table, flags.out, seeds, at_once=flags.threads, **how)
+            train_population(config, table, flags.out, seeds, max_workers=flags.threads, **how)
         else:
             train(config, table, flags.out, **how)
     except KeyboardInterrupt:

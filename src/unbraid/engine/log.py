@@ -28,7 +28,7 @@ class Log:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             from torch.utils.tensorboard import SummaryWriter
-        self._events = SummaryWriter(str(run.path / "events"), purge_step=step + 1)
+        self._events = SummaryWriter(str(run.events_folder), purge_step=step + 1)
         self._bar = bar(total=steps, initial=step, desc=run.path.name, unit="step")
 
     def tick(self, steps: int) -> None:

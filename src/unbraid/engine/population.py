@@ -28,13 +28,13 @@ def train_population(
     *,
     resume: bool = False,
     device: str = "cpu",
-    at_once: int | None = None,
+    max_workers: int | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> list[Run]:
     """Train one run a seed, member i in `out`/seed-i, or continue those that are not finished.
 
     On a CPU each is the run that `train` gives for `config` with this seed and one thread, bit for
-    bit: a process of one thread trains each, `at_once` of them at a time, by default one a core.
+    bit: a process of one thread trains each, `max_workers` of them at a time, by default one a core.
     The processes are spawned, so a script calls this under `if __name__ == "__main__":`. On a GPU
     one step moves all members, with the numbers of the run alone but for rounding; those of a
     method that must be `alone` follow one another. Ctrl-C (or
@@ -42,7 +42,7 @@ def train_population(
     fails stops no other; UserError names those that did at the end, and at once what `train` would
     refuse of any.
     """
-    config = config.of(table)
+    config = config.with_fingerprint_of(table)
     members = {member(out, s): dataclasses.replace(config, seed=s) for s in seeds}
     for run, its_config in members.items():
         check_resumable(run, its_config, resume=resume)
@@ -55,7 +55,7 @@ def train_population(
     if gpu_population.in_one_step(config.method, device):
         failed = gpu_population.train_together(unfinished, table, **how)
     else:
-        failed = workers.train_each(unfinished, table, 1 if on_gpu else at_once, **how)
+        failed = workers.train_each(unfinished, table, 1 if on_gpu else max_workers, **how)
     if failed:
         raise UserError(
             f"{len(failed)} of {len(members)} members failed, the others are done; give --resume"
@@ -80,5 +80,5 @@ def seeds_of(text: str) -> list[int]:
 
 
 def _finished(run: Run, config: Config) -> bool:
-    found = checkpoint.whole(run.checkpoint_file, config.identity())
+    found = checkpoint.read_if_valid(run.checkpoint_file, config.identity())
     return found is not None and found.step == config.budget.steps

@@ -15,7 +15,7 @@ from unbraid.runs.checkpoint import Checkpoint
 from unbraid.runs.precision import computing_in
 from unbraid.runs.run import Config, Run
 from unbraid.runs.stage_checkpoints import save_stage
-from unbraid.runs.weights import fresh_parts, holds_weights_alone, parts_in
+from unbraid.runs.weights import fresh_parts, is_weights_only, parts_in
 
 
 class State:
@@ -96,7 +96,7 @@ class State:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Take up the state that `checkpoint` holds; UserError if it holds weights alone."""
-        if holds_weights_alone(checkpoint):
+        if is_weights_only(checkpoint):
             raise UserError(
                 f"step {checkpoint.step}: only the weights of this run were kept, to encode and to"
                 " draw with; train afresh with another --out"

@@ -48,7 +48,7 @@ def train(
     KeyboardInterrupt. UserError if `out` holds a run and `resume` is not given, if the two
     contradict each other, if another process trains there, or if a loss is not finite.
     """
-    run, config = Run(out), config.of(table)
+    run, config = Run(out), config.with_fingerprint_of(table)
     with (
         stoppable() as stop,
         training_session(run, config, table.shape, device, resume=resume, bar=bar) as it,

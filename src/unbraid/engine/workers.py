@@ -29,22 +29,22 @@ INTERVAL = 0.5
 def train_each(
     members: Mapping[Run, Config],
     table: ImageTable,
-    at_once: int | None,
+    max_workers: int | None,
     **how: Any,
 ) -> dict[str, str]:
-    """Train each of these in a process of its own, `at_once` of them at a time; `how` as `train`.
+    """Train each of these in a process of its own, `max_workers` of them at a time; `how` as `train`.
 
     Returns why those failed that did, by name. KeyboardInterrupt after Ctrl-C or SIGTERM, with
     every member saved.
     """
-    at_once = at_once or cores()
+    max_workers = max_workers or cores()
     waiting = list(members.items())
     running: list[Worker] = []
     failed: dict[str, str] = {}
     with stoppable() as stop, tqdm(total=len(members), desc="members", unit="member") as done:
         while running or (waiting and not stop):
-            while waiting and len(running) < at_once and not stop:
-                line = min(set(range(1, at_once + 1)) - {worker.line for worker in running})
+            while waiting and len(running) < max_workers and not stop:
+                line = min(set(range(1, max_workers + 1)) - {worker.line for worker in running})
                 running.append(Worker(*waiting.pop(0), table, how, line))
             connection.wait([w.process.sentinel for w in running], INTERVAL)
             for worker in list(running):

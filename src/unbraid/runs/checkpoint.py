@@ -46,21 +46,21 @@ def save(path: Path, checkpoint: Checkpoint, identity: str) -> None:
         "sha256": _digest(checkpoint.step, identity, tensors),
     }
     data = safetensors.torch.save(tensors, {"manifest": json.dumps(manifest)})
-    if whole(path, identity):
-        with written_atomically(previous(path)) as file:
+    if read_if_valid(path, identity):
+        with written_atomically(previous_path(path)) as file:
             file.write(path.read_bytes())
     with written_atomically(path) as file:
         file.write(data)
 
 
-def previous(path: Path) -> Path:
+def previous_path(path: Path) -> Path:
     """Where the checkpoint before the one at `path` is kept."""
     return path.with_stem("previous")
 
 
 def exists(path: Path) -> bool:
     """Whether there is a checkpoint at `path` or before it, whole or not."""
-    return path.exists() or previous(path).exists()
+    return path.exists() or previous_path(path).exists()
 
 
 def read(path: Path, identity: str) -> Checkpoint:
@@ -71,7 +71,7 @@ def read(path: Path, identity: str) -> Checkpoint:
     try:
         return _read_one(path, identity)
     except UserError as error:
-        found = whole(previous(path), identity)
+        found = read_if_valid(previous_path(path), identity)
         if found is None:
             raise
         why = str(error).partition(";")[0]
@@ -79,7 +79,7 @@ def read(path: Path, identity: str) -> Checkpoint:
         return found
 
 
-def whole(path: Path, identity: str) -> Checkpoint | None:
+def read_if_valid(path: Path, identity: str) -> Checkpoint | None:
     """The checkpoint at `path` if it can be used."""
     try:
         return _read_one(path, identity)

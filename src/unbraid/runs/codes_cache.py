@@ -53,7 +53,7 @@ def encode_once(
         "device": next(trained.parts.parameters()).device.type,
     }
     kind = "" if discrete else "-continuous"
-    path = run.path / "codes" / f"{chosen[:12]}-{precision}{kind}.npz"
+    path = run.codes_folder / f"{chosen[:12]}-{precision}{kind}.npz"
     kept = _read(path, facts)
     if kept is not None:
         return kept

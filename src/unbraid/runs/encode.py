@@ -36,7 +36,7 @@ def load_trained(
 
     UserError if it cannot be used, or if the run was trained on other images than the table's.
     """
-    config = run.read_config().of(table)
+    config = run.read_config().with_fingerprint_of(table)
     saved = checkpoint.read(file or run.checkpoint_file, config.identity())
     parts = fresh_parts(config, table.shape)
     # Kept weights may lack what only training needs; it stays as it was drawn, and unused.

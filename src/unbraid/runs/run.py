@@ -1,170 +1,253 @@
-"""A run directory: config.toml, log.jsonl, checkpoint.safetensors and what is made from them."""
+"""A run directory: the names of all files in it, its configuration and its log."""
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import json
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
-from unbraid.data.images import ImageTable
-from unbraid.runs import checkpoint, version_0_1
 from unbraid.errors import UserError
 from unbraid.files import written_atomically
-from unbraid.methods import Method, find
+from unbraid.runs.checkpoint import previous_path
+from unbraid.runs.config import Budget, Config
 
-
-@dataclass(frozen=True)
-class Budget:
-    """How long a run trains: steps, and images a step."""
-
-    steps: int
-    batch_size: int
-
-    def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise UserError(f"steps={self.steps}: a run has steps; give --steps 1 or more")
-        if self.batch_size < 1:
-            raise UserError(f"batch_size={self.batch_size}: a step sees images; give --batch-size 1 or more")
-
-
-@dataclass(frozen=True)
-class Config:
-    """Everything that fixes a run's numbers, but for device and thread count.
-
-    `fingerprint` is that of the data, which `of` adds; empty where the name of the data says it.
-    """
-
-    method: Method
-    data: str
-    budget: Budget
-    seed: int
-    precision: str
-    fingerprint: str = ""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.seed < 2**32:
-            raise UserError(f"seed={self.seed}: a seed is 0 to 4294967295; give --seed in there")
-        least = self.method.min_batch
-        if self.budget.batch_size < least:
-            raise UserError(
-                f"batch_size={self.budget.batch_size}: {self.method.title} compares the images of a batch;"
-                f" give --batch-size {least} or more"
-            )
-        most = self.method.max_batch
-        if most is not None and self.budget.batch_size > most:
-            raise UserError(
-                f"batch_size={self.budget.batch_size}: {self.method.title} weighs a batch against the"
-                f" dataset's {most} images; give --batch-size {most} or less, or the right"
-                " --dataset-size"
-            )
-
-    def as_table(self) -> dict[str, Any]:
-        """The configuration as it stands in config.toml."""
-        fingerprint = {"fingerprint": self.fingerprint} if self.fingerprint else {}
-        return {
-            "method": self.method.name,
-            "data": self.data,
-            **fingerprint,
-            "seed": self.seed,
-            "precision": self.precision,
-            "budget": dataclasses.asdict(self.budget),
-            "hyperparameters": dataclasses.asdict(self.method),
-        }
-
-    def identity(self) -> str:
-        """A digest of what must not change between a checkpoint and its continuation.
-
-        The number of steps is not in it: a longer budget continues the same run. Nor is the path of
-        one's own data, which its fingerprint tells wherever it lies.
-        """
-        table = version_0_1.digested_config(self.as_table())
-        del table["budget"]["steps"]
-        if self.fingerprint:
-            table["data"] = self.data.partition(":")[0]
-        return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
-
-    def of(self, table: ImageTable) -> Config:
-        """This configuration of this data; UserError if the run began with other images."""
-        if self.fingerprint and self.fingerprint != table.fingerprint:
-            raise UserError(
-                f"{table.name}: its images or labels are not those that the run began with"
-                f" (fingerprint {self.fingerprint[:12]}, now {table.fingerprint[:12] or 'none'});"
-                " restore them, or train anew in another --out"
-            )
-        return dataclasses.replace(self, fingerprint=table.fingerprint)
+__all__ = ["Budget", "Config", "Run"]
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run directory and the names in it."""
+    """A run directory and the files in it.
+
+    Parameters
+    ----------
+    path : Path
+        The directory. It need not exist yet.
+
+    Examples
+    --------
+    >>> Run(Path("runs/first")).checkpoint_file.as_posix()
+    'runs/first/checkpoint.safetensors'
+    """
 
     path: Path
 
     @property
     def config_file(self) -> Path:
+        """Configuration of the run (TOML)."""
         return self.path / "config.toml"
 
     @property
-    def checkpoint_file(self) -> Path:
-        return self.path / "checkpoint.safetensors"
-
-    @property
     def log_file(self) -> Path:
+        """Training log, one JSON record per line."""
         return self.path / "log.jsonl"
 
     @property
+    def events_folder(self) -> Path:
+        """Training log for TensorBoard."""
+        return self.path / "events"
+
+    @property
+    def checkpoint_file(self) -> Path:
+        """Latest checkpoint."""
+        return self.path / "checkpoint.safetensors"
+
+    @property
+    def previous_checkpoint_file(self) -> Path:
+        """Checkpoint before the latest, used if the latest is damaged."""
+        return previous_path(self.checkpoint_file)
+
+    @property
     def provenance_file(self) -> Path:
+        """Versions, machine and times of every training session (JSON)."""
         return self.path / "provenance.json"
 
     @property
-    def scores_file(self) -> Path:
-        return self.path / "scores.json"
-
-    @property
     def survey_file(self) -> Path:
+        """Result of the method's survey of the dataset (JSON)."""
         return self.path / "survey.json"
 
     @property
+    def stages_folder(self) -> Path:
+        """Weights at the end of every stage of training."""
+        return self.path / "stages"
+
+    @property
+    def codes_folder(self) -> Path:
+        """Cache of the codes of the dataset."""
+        return self.path / "codes"
+
+    @property
+    def scores_file(self) -> Path:
+        """Scores on all images of the dataset (JSON)."""
+        return self.path / "scores.json"
+
+    def subset_scores_file(self, images: int) -> Path:
+        """Return the file of the scores on a random subset of the dataset.
+
+        Parameters
+        ----------
+        images : int
+            Number of images in the subset.
+
+        Returns
+        -------
+        Path
+            A JSON file.
+        """
+        return self.path / f"scores-{images}.json"
+
+    @property
+    def information_file(self) -> Path:
+        """Information terms of the code (JSON)."""
+        return self.path / "information.json"
+
+    @property
+    def cascade_figure(self) -> Path:
+        """KL of every latent dimension over the steps (PNG)."""
+        return self.path / "cascade.png"
+
+    @property
+    def traversal_figure(self) -> Path:
+        """Latent traversals (PNG)."""
+        return self.path / "traversal.png"
+
+    @property
+    def traversal_animation(self) -> Path:
+        """Latent traversals (GIF)."""
+        return self.path / "traversal.gif"
+
+    @property
+    def comparison_figure(self) -> Path:
+        """Comparison with a second run (PNG)."""
+        return self.path / "compare.png"
+
+    @property
+    def stage_figure(self) -> Path:
+        """Information at the end of every stage (PNG)."""
+        return self.path / "stages.png"
+
+    @property
+    def encoder_file(self) -> Path:
+        """Exported encoder (ONNX)."""
+        return self.path / "encoder.onnx"
+
+    @property
+    def decoder_file(self) -> Path:
+        """Exported decoder (ONNX)."""
+        return self.path / "decoder.onnx"
+
+    def exported_codes_file(self, extension: str) -> Path:
+        """Return the file that `unbraid codes` writes by default.
+
+        Parameters
+        ----------
+        extension : str
+            "npz" or "parquet".
+
+        Returns
+        -------
+        Path
+            The file in the run directory.
+        """
+        return self.path / f"codes.{extension}"
+
+    @property
+    def result_file(self) -> Path:
+        """Result of a finished run of a study (JSON)."""
+        return self.path / "result.json"
+
+    @property
+    def eval_scores_file(self) -> Path:
+        """Scores of a study's run at its evaluated steps (JSON)."""
+        return self.path / "checkpoints.json"
+
+    @property
+    def sample_file(self) -> Path:
+        """Codes of a sample of the dataset, for comparing the runs of a study."""
+        return self.path / "sample.npz"
+
+    @property
+    def worker_log_file(self) -> Path:
+        """Output of the worker process that trains a study's run."""
+        return self.path / "worker.log"
+
+    @property
     def written_by_training(self) -> list[Path]:
-        """The files that training replaces whole."""
-        checkpoints = [self.checkpoint_file, checkpoint.previous(self.checkpoint_file)]
-        files = [self.config_file, self.log_file, self.provenance_file, self.survey_file]
-        return [*files, *checkpoints]
+        """Files that training replaces atomically."""
+        return [
+            self.config_file,
+            self.log_file,
+            self.provenance_file,
+            self.survey_file,
+            self.checkpoint_file,
+            self.previous_checkpoint_file,
+        ]
+
+    @property
+    def portable_files(self) -> Sequence[Path]:
+        """Existing files that another machine needs to continue, evaluate and report the run."""
+        files = [
+            self.config_file,
+            self.log_file,
+            self.checkpoint_file,
+            self.provenance_file,
+            *sorted(self.path.glob("scores*.json")),
+            self.survey_file,
+            *sorted(self.stages_folder.glob("*.safetensors")),
+            self.result_file,
+            self.eval_scores_file,
+            self.sample_file,
+            self.worker_log_file,
+        ]
+        return [file for file in files if file.exists()]
 
     def write_config(self, config: Config) -> None:
-        """Write config.toml, atomically."""
+        """Write the configuration atomically.
+
+        Parameters
+        ----------
+        config : Config
+            Configuration of this run.
+
+        Raises
+        ------
+        UserError or StorageError
+            If the file cannot be written.
+        """
         with written_atomically(self.config_file) as file:
             file.write(tomli_w.dumps(config.as_table()).encode())
 
     def read_config(self) -> Config:
-        """The run's configuration; UserError if there is none or it is not one of ours."""
+        """Read the configuration.
+
+        Returns
+        -------
+        Config
+            Configuration of this run, with current names whichever version wrote it.
+
+        Raises
+        ------
+        UserError
+            If the file is missing, unreadable or not the configuration of a run.
+        """
         try:
             table = tomllib.loads(self.config_file.read_text())
         except FileNotFoundError as error:
             raise UserError(
-                f"{self.path}: it holds no config.toml, so it is no run; give a run directory"
+                f"{self.path}: not a run directory, because it has no {self.config_file.name};"
+                " give a run directory"
             ) from error
         except (OSError, ValueError) as error:
             raise UserError(
                 f"{self.config_file}: cannot be read ({error}); restore it from a copy"
             ) from error
         try:
-            table = version_0_1.current_config(table)
-            kind = find(table["method"])
-            return Config(
-                kind(**table["hyperparameters"]),
-                table["data"],
-                Budget(**table["budget"]),
-                table["seed"],
-                table["precision"],
-                table.get("fingerprint", ""),
-            )
+            return Config.from_table(table)
         except (KeyError, TypeError) as error:
             raise UserError(
                 f"{self.config_file}: not the configuration of a run ({error}); restore it from"
@@ -172,7 +255,14 @@ class Run:
             ) from error
 
     def read_log(self) -> list[dict[str, Any]]:
-        """The log's records in order of step, up to the first that a kill cut short."""
+        """Read the log.
+
+        Returns
+        -------
+        list of dict
+            Records in order of steps, up to the first that is incomplete because the process was
+            killed while it was written. Empty if there is no log.
+        """
         records = []
         if self.log_file.exists():
             for line in self.log_file.read_text().splitlines():

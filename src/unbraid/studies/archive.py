@@ -10,11 +10,10 @@ from unbraid.errors import UserError
 from unbraid.files import written_atomically
 from unbraid.runs import Run, checkpoint
 from unbraid.runs.checkpoint import Checkpoint
-from unbraid.runs.weights import holds_weights_alone
+from unbraid.runs.weights import is_weights_only
 from unbraid.studies.store import Store
 from unbraid.studies.study import Job, Study
 from unbraid.studies.table import RowResult, measure
-from unbraid.studies.worker import SAMPLE
 
 # Whole numbers, the narrowest first.
 WHOLE = (torch.int8, torch.int16, torch.int32)
@@ -62,17 +61,17 @@ def archive(study: Study, store: Store, to: Store, *, weights: bool = True) -> l
 def _begun(run: Run) -> bool:
     """Whether a run was trained there, be it for a moment."""
     newest = run.checkpoint_file
-    if run.provenance_file.exists() or checkpoint.previous(newest).exists():
+    if run.provenance_file.exists() or checkpoint.previous_path(newest).exists():
         return True
     if not newest.exists():
         return False
-    found = checkpoint.whole(newest, run.read_config().identity())
-    return found is None or not holds_weights_alone(found)
+    found = checkpoint.read_if_valid(newest, run.read_config().identity())
+    return found is None or not is_weights_only(found)
 
 
 def _trained(job: Job, run: Run) -> bool:
     """Whether a run that was begun there has come to the end of the job's budget."""
-    found = checkpoint.whole(run.checkpoint_file, run.read_config().identity())
+    found = checkpoint.read_if_valid(run.checkpoint_file, run.read_config().identity())
     return found is not None and found.step >= job.config.budget.steps
 
 
@@ -82,7 +81,7 @@ def shown_of(line: RowResult) -> list[Job]:
 
 
 def _copy(run: Run, to: Run) -> None:
-    for file in (run.config_file, run.log_file, run.path / SAMPLE):
+    for file in (run.config_file, run.log_file, run.sample_file):
         if file.exists():
             with written_atomically(to.path / file.name) as copy:
                 copy.write(file.read_bytes())
@@ -99,7 +98,7 @@ def _keep_weights(run: Run, to: Run) -> None:
     }
     checkpoint.save(to.checkpoint_file, Checkpoint(saved.step, small), identity)
     # Kept twice, the first stands as the previous one, and is the same.
-    checkpoint.previous(to.checkpoint_file).unlink(missing_ok=True)
+    checkpoint.previous_path(to.checkpoint_file).unlink(missing_ok=True)
 
 
 def _narrow(tensor: Tensor) -> Tensor:

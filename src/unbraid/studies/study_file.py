@@ -174,7 +174,7 @@ def _rows(
     for combination in itertools.product(*values.values()):
         chosen = dict(zip(values, combination, strict=True))
         base = configure(method, named.get("preset"), chosen, run)
-        base = base if own is None else base.of(own)
+        base = base if own is None else base.with_fingerprint_of(own)
         configs = [dataclasses.replace(base, seed=s) for s in _seeds(named.get("seeds", 10), path)]
         jobs = tuple(Job(config, scoring) for config in configs)
         rows.append(Row(_one_line(given.get("title", _title(base, chosen))), jobs, published))

@@ -43,7 +43,6 @@ from unbraid.runs.encode import encode, load_trained
 from unbraid.studies.store import worker_lock
 from unbraid.studies.study import Job, PrimaryScore
 
-RESULT, CHECKPOINTS, SAMPLE = "result.json", "checkpoints.json", "sample.npz"
 # Images of the sample that members are compared on, at most.
 COMPARED = 2_500
 
@@ -66,7 +65,7 @@ def work(members: Mapping[Run, Job], table: ImageTable, *, device: str = "cpu") 
     for step in eval_steps(steps, scoring.checkpoints):
         # Scored to the end once, it is trained on if its last checkpoint has been lost since.
         behind = {
-            run: _until(step, job.config.of(table))
+            run: _until(step, job.config.with_fingerprint_of(table))
             for run, job in members.items()
             if run not in lost and (step == steps or str(step) not in scored[run])
         }
@@ -82,7 +81,7 @@ def work(members: Mapping[Run, Job], table: ImageTable, *, device: str = "cpu") 
         with _noted(run, lost):
             metrics, last = ",".join(scoring.metrics), scoring.images or None
             outcome = evaluate(run, table, metrics=metrics, images=last, device=device)
-            _write(run.path / RESULT, _result(job, run, outcome, scored[run]))
+            _write(run.result_file, _result(job, run, outcome, scored[run]))
     return lost
 
 
@@ -125,12 +124,12 @@ def _look(
     """Score the sample at this step, if that is asked for; keep the last step's codes."""
     last = step == job.config.budget.steps
     known = str(step) in scored
-    if known and not (last and not (run.path / SAMPLE).exists()):
+    if known and not (last and not (run.sample_file).exists()):
         return
     codes = encode(load_trained(run, table, device), table, index=index)
     if job.scoring.checkpoints and not known:
         scored[str(step)] = _score(job, codes, table.factors.factors_of(index), table)
-        _write(run.path / CHECKPOINTS, scored)
+        _write(run.eval_scores_file, scored)
     if last:
         save_sample(run, codes)
 
@@ -150,19 +149,19 @@ def save_sample(run: Run, codes: Codes) -> None:
     if codes.category is not None:
         category = codes.category[some].astype(np.min_scalar_type(codes.categories))
         arrays |= {"category": category, "categories": np.array(codes.categories)}
-    with written_atomically(run.path / SAMPLE) as file:
+    with written_atomically(run.sample_file) as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def read_result(run: Run) -> dict[str, Any]:
     """What `work` left of a run that is done; OSError or ValueError if there is nothing whole."""
-    return json.loads((run.path / RESULT).read_text())
+    return json.loads((run.result_file).read_text())
 
 
 def read_sample(run: Run) -> Codes | None:
     """The codes of the sample, or None if the file is gone or damaged."""
     try:
-        with np.load(io.BytesIO((run.path / SAMPLE).read_bytes())) as arrays:
+        with np.load(io.BytesIO((run.sample_file).read_bytes())) as arrays:
             held = dict(arrays)
         held["mean"]
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
@@ -222,7 +221,7 @@ def _result(
 
 
 def _read_checkpoints(run: Run) -> dict[str, dict[str, float | None]]:
-    path = run.path / CHECKPOINTS
+    path = run.eval_scores_file
     return json.loads(path.read_text()) if path.exists() else {}
 
 
