@@ -11,10 +11,11 @@ import torch
 from unbraid.data.images import ImageTable
 from unbraid.engine.device_dataset import DeviceDataset
 from unbraid.engine.state import diverged
-from unbraid.engine.trainer import LOG_EVERY, TrainingSession, stoppable, training_session
+from unbraid.engine.trainer import LOG_EVERY, TrainingSession, training_session
 from unbraid.engine.vmapped_ensemble import VmappedEnsemble
 from unbraid.errors import DivergedError, UnbraidError
 from unbraid.methods import Method
+from unbraid.runs.interrupt import stoppable
 from unbraid.runs.run import Config, Run
 
 

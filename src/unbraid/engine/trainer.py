@@ -6,7 +6,6 @@ import contextlib
 import datetime
 import json
 import platform
-import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from unbraid.errors import UserError
 from unbraid.files import directory_lock, sweep, written_atomically
 from unbraid.runs import checkpoint, noise
 from unbraid.runs.device import usable_device
+from unbraid.runs.interrupt import Stop, stoppable
 from unbraid.runs.run import Config, Run
 
 LOG_EVERY = 100
@@ -177,49 +177,6 @@ def _loop(it: TrainingSession, table: ImageTable, stop: Stop, checkpoint_seconds
             it.save()
             saved_at = time.monotonic()
     it.save()
-
-
-class Stop(list[int]):
-    """The signals to stop that have come."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._waits = True
-
-    def receive(self, number: int, _: Any) -> None:
-        """The handler of a signal."""
-        self.append(number)
-        if not self._waits:
-            raise KeyboardInterrupt
-
-    @contextlib.contextmanager
-    def at_once(self) -> Iterator[None]:
-        """In here a signal raises KeyboardInterrupt where it finds the program."""
-        if self:
-            raise KeyboardInterrupt
-        self._waits = False
-        try:
-            yield
-        finally:
-            self._waits = True
-
-
-@contextlib.contextmanager
-def stoppable() -> Iterator[Stop]:
-    """Ctrl-C and SIGTERM are noted, not obeyed at once, so that a step always ends whole."""
-    received = Stop()
-    try:
-        old = {
-            number: signal.signal(number, received.receive)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
-    except ValueError:  # only the main thread may set handlers
-        old = {}
-    try:
-        yield received
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

@@ -17,8 +17,9 @@ import torch
 from tqdm import tqdm
 
 from unbraid.data.images import ImageTable
-from unbraid.engine.trainer import stoppable, train
+from unbraid.engine.trainer import train
 from unbraid.errors import UnbraidError
+from unbraid.runs.interrupt import stoppable
 from unbraid.runs.run import Config, Run
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from unbraid.engine.trainer import stoppable
 from unbraid.errors import UserError
 from unbraid.explore import html
 from unbraid.explore.opened_run import OpenedRun, open_runs
 from unbraid.explore.request_filter import LOCAL, RequestFilter
 from unbraid.explore.session import Session
 from unbraid.explore.upload import MOST_BYTES
+from unbraid.runs.interrupt import stoppable
 
 # Read when Gradio is imported: it would count its users and ask for its updates, and put what is
 # uploaded where every user of this machine can read it.
