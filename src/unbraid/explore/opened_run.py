@@ -14,8 +14,9 @@ from jaxtyping import Float, Int
 from unbraid.codes import Codes
 from unbraid.data import load
 from unbraid.data.images import ImageTable
+from unbraid.entropy import entropy
 from unbraid.errors import UserError
-from unbraid.metrics.mutual_information import discretise, entropy, information
+from unbraid.metrics.mutual_information import discretise, information
 from unbraid.runs import Run
 from unbraid.runs.encode import Trained, encode, load_trained
 

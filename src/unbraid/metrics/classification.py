@@ -9,8 +9,9 @@ from jaxtyping import Int, Shaped
 from scipy.optimize import linear_sum_assignment
 
 from unbraid.codes import Codes
+from unbraid.entropy import entropy
 from unbraid.errors import UserError
-from unbraid.metrics.mutual_information import entropy, information
+from unbraid.metrics.mutual_information import information
 from unbraid.metrics.protocols import by_name, find
 
 TITLE = "unsupervised classification accuracy"

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int, Num, Shaped
 
 from unbraid.codes import Codes
+from unbraid.entropy import entropy
 from unbraid.metrics import arrays, trees, uncertainty
 from unbraid.metrics.protocols import by_name, find
 
@@ -113,10 +114,10 @@ def disentanglement(importance: Float[np.ndarray, "d f"]) -> float:
     if weight.sum() <= 0:
         return 0.0
     share = importance / np.where(weight > 0, weight, 1)[:, None]
-    entropy = -np.sum(share * np.log(np.where(share > 0, share, 1)), axis=1)
+    entropies = np.array([entropy(row) for row in share])
     if importance.shape[1] > 1:
-        entropy /= np.log(importance.shape[1])
-    return float(np.sum(weight / weight.sum() * (1 - entropy)))
+        entropies /= np.log(importance.shape[1])
+    return float(np.sum(weight / weight.sum() * (1 - entropies)))
 
 
 def _lasso(

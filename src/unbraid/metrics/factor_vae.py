@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from unbraid.codes import Codes
+from unbraid.entropy import entropy
 from unbraid.errors import UserError
 from unbraid.metrics import arrays
 from unbraid.metrics.protocols import by_name, find
@@ -117,9 +118,8 @@ def _spread(codes: Codes, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
         counts &= kl > protocol.min_kl
     if codes.category is not None:
         share = np.bincount(codes.category, minlength=codes.categories) / len(codes.category)
-        entropy = -np.sum(share * np.log(np.where(share > 0, share, 1)))
         spread = np.append(spread, 1 - np.sum(share**2))
-        counts = np.append(counts, entropy > protocol.min_entropy)
+        counts = np.append(counts, entropy(share) > protocol.min_entropy)
     return spread, counts
 
 

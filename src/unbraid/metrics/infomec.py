@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from scipy.special import log_softmax
 
 from unbraid.codes import Codes
+from unbraid.entropy import entropy
 from unbraid.metrics import arrays, logistic, mutual_information, uncertainty
 from unbraid.metrics.protocols import by_name, find
 
@@ -105,7 +106,7 @@ def _normalised(
         one = np.zeros(len(labels), np.int64)
         counted = mutual_information.contingency(codes.category[:, None], labels, one)[0]
         rows.append([mutual_information.information(joint[0]) for joint in counted])
-    entropies = np.array([mutual_information.entropy(np.bincount(y)) for y in labels.T])
+    entropies = np.array([entropy(np.bincount(y)) for y in labels.T])
     return np.array(rows) / np.where(entropies > 0, entropies, 1)
 
 
@@ -115,6 +116,6 @@ def _explicitness(x: Float[np.ndarray, "n c"], labels: Int[np.ndarray, "n f"], C
         weights = logistic.fit(x, y, int(y.max()) + 1, C)
         log_p = log_softmax(x @ weights[:-1] + weights[-1], axis=1)
         unknown = -float(log_p[np.arange(len(y)), y].mean())
-        entropy = mutual_information.entropy(np.bincount(y))
-        shares.append(max(0.0, 1 - unknown / entropy) if entropy > 0 else 0.0)
+        total = entropy(np.bincount(y))
+        shares.append(max(0.0, 1 - unknown / total) if total > 0 else 0.0)
     return float(np.mean(shares))

@@ -12,6 +12,7 @@ from scipy import sparse
 from scipy.special import digamma, ndtr
 
 from unbraid.codes import Codes
+from unbraid.entropy import entropy
 
 # Joint masses of one dimension and one factor: group, bin or category, value of the factor.
 Joint = Num[np.ndarray, "_ _ _"]
@@ -91,12 +92,6 @@ def information(joint: Num[np.ndarray, "k v"]) -> float:
     independent = p.sum(axis=1, keepdims=True) * p.sum(axis=0, keepdims=True)
     seen = p > 0
     return max(0.0, float(np.sum(p[seen] * np.log(p[seen] / independent[seen]))))
-
-
-def entropy(mass: Num[np.ndarray, " k"]) -> float:
-    """H = −Σ p log p, nats, of counts or masses."""
-    p = mass[mass > 0] / mass.sum()
-    return max(0.0, float(-np.sum(p * np.log(p))))
 
 
 def tables(
