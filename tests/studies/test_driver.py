@@ -12,9 +12,10 @@ import pytest
 from unbraid import cli
 from unbraid.data import load
 from unbraid.engine import train
+from unbraid.files import directory_lock
 from unbraid.runs import Run
 from unbraid.studies.driver import run, status, steps_done
-from unbraid.studies.store import Store, worker_lock
+from unbraid.studies.store import WORKER_LOCK, Store
 from unbraid.studies.study_file import read
 from unbraid.studies.worker import eval_steps, read_sample
 
@@ -91,7 +92,7 @@ def test_only_what_is_missing_is_run_and_failures_only_if_asked(
     half = store.run(read(wider).rows[0].jobs[2])
     half.path.mkdir()
     half.log_file.write_text('{"step": 20, "kl": [1.0]}\n')
-    with worker_lock(half):
+    with directory_lock(half.path, WORKER_LOCK):
         told = status(read(wider), store)
     assert "2 runs are to be done (1 of them runs), 60 steps: about" in told
     half.log_file.unlink()

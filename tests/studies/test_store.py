@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from unbraid.errors import UserError
+from unbraid.errors import StorageError, UserError
 from unbraid.studies.store import Store
 
 
@@ -27,7 +27,7 @@ def test_a_half_written_line_is_cut_off_and_nothing_else_is_lost(cut: int, tmp_p
     whole = store.results_file.read_bytes()
     store.append({"key": "b", "status": "done"})
     store.results_file.write_bytes(store.results_file.read_bytes()[:-cut])
-    with store.exclusively():
+    with store.locked():
         store.append({"key": "c", "status": "done"})
     # A line that lacks nothing but its end is whole.
     assert list(store.results()) == (["a", "b", "c"] if cut == 1 else ["a", "c"])
@@ -43,7 +43,7 @@ def test_a_line_of_noise_is_a_missing_run_not_a_crash(tmp_path: Path) -> None:
 
 def _try(path: Path, answer: "multiprocessing.Queue[str]") -> None:
     try:
-        with Store(path).exclusively():
+        with Store(path).locked():
             answer.put("entered")
     except UserError as error:
         answer.put(str(error))
@@ -52,7 +52,7 @@ def _try(path: Path, answer: "multiprocessing.Queue[str]") -> None:
 def test_two_studies_do_not_run_in_one_directory_at_once(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     answer = context.Queue()
-    with Store(tmp_path).exclusively():
+    with Store(tmp_path).locked():
         other = context.Process(target=_try, args=(tmp_path, answer))
         other.start()
         assert "a study is running there; wait for it" in answer.get(timeout=60)
@@ -65,7 +65,7 @@ def test_a_directory_that_cannot_be_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (
         pytest.raises(UserError, match="cannot be written"),
-        Store(tmp_path / "file").exclusively(),
+        Store(tmp_path / "file").locked(),
     ):
         pass
 
@@ -75,5 +75,5 @@ def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("unbraid.studies.store.os.fsync", full)
-    with pytest.raises(UserError, match=r"cannot be written \(No space left on device\); free"):
+    with pytest.raises(StorageError, match=r"cannot be written \(No space left on device\); free"):
         Store(tmp_path).append({"key": "a", "status": "done"})

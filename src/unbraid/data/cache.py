@@ -1,4 +1,4 @@
-"""Where datasets are kept, and how they are verified."""
+"""The cache folder: tables written with their metadata and SHA-256, verified when read."""
 
 from __future__ import annotations
 
@@ -12,73 +12,142 @@ from typing import Any
 
 import numpy as np
 import platformdirs
-from filelock import FileLock
 from jaxtyping import UInt8
 from tqdm import tqdm
 
 from unbraid.errors import UserError
-from unbraid.files import written_atomically
+from unbraid.files import directory_lock, written_atomically
 
-# Reading this much takes over two seconds, which a progress bar tells.
-LARGE = 1 << 30
+# Files of this size take over two seconds to read, so a progress bar is shown.
+PROGRESS_MIN_BYTES = 1 << 30
 
 
 def cache_dir() -> Path:
-    """$UNBRAID_CACHE, or else the user's cache folder for unbraid."""
+    """Return the cache folder: $UNBRAID_CACHE, or else the user's cache folder for unbraid.
+
+    Returns
+    -------
+    Path
+        The folder, which need not exist yet.
+    """
     chosen = os.environ.get("UNBRAID_CACHE")
     return Path(chosen) if chosen else platformdirs.user_cache_path("unbraid")
 
 
-def store(path: Path, chunks: Iterator[bytes], facts: dict[str, Any]) -> dict[str, Any]:
-    """Write a table's bytes, then its facts with their checksum beside it; return the facts.
+def store(path: Path, chunks: Iterator[bytes], metadata: dict[str, Any]) -> dict[str, Any]:
+    """Write a table, and beside it, as JSON, its metadata with its SHA-256.
 
-    The facts may be added to until the last chunk is taken.
+    Parameters
+    ----------
+    path : Path
+        File of the table; the metadata go to the same name with the ending .json.
+    chunks : iterator of bytes
+        Content of the table.
+    metadata : dict
+        Metadata to store. The iterator may add entries until its last chunk.
+
+    Returns
+    -------
+    dict
+        The metadata, with the key `sha256`.
+
+    Raises
+    ------
+    UserError
+        If the folder cannot be written to.
     """
     digest = hashlib.sha256()
     with written_atomically(path) as file:
         for chunk in chunks:
             digest.update(chunk)
             file.write(chunk)
-    facts = {**facts, "sha256": digest.hexdigest()}
+    metadata = {**metadata, "sha256": digest.hexdigest()}
     with written_atomically(path.with_suffix(".json")) as file:
-        file.write(json.dumps(facts, indent=2).encode())
-    return facts
+        file.write(json.dumps(metadata, indent=2).encode())
+    return metadata
 
 
-def facts_of(path: Path) -> dict[str, Any]:
-    """The facts that stand beside a stored table; OSError or ValueError if there are none."""
-    facts = json.loads(path.with_suffix(".json").read_text())
-    if not isinstance(facts, dict):
-        raise ValueError("no facts of a table")
-    return facts
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Read the metadata stored beside a table.
+
+    Parameters
+    ----------
+    path : Path
+        File of the table.
+
+    Returns
+    -------
+    dict
+        The metadata.
+
+    Raises
+    ------
+    OSError
+        If there are none.
+    ValueError
+        If they are damaged.
+    """
+    metadata = json.loads(path.with_suffix(".json").read_text())
+    if not isinstance(metadata, dict):
+        raise ValueError("its metadata are damaged")
+    return metadata
 
 
-def restore(path: Path, bytes_an_item: int, remedy: str) -> UInt8[np.ndarray, "n bytes"]:
-    """A stored table as a read-only memory map, its checksum verified.
+def restore(path: Path, bytes_per_item: int, remedy: str) -> UInt8[np.ndarray, "n bytes"]:
+    """Open a stored table as a read-only memory map, after verifying its SHA-256.
 
-    UserError with `remedy` if the file is cut short, changed, or has lost its facts.
+    Parameters
+    ----------
+    path : Path
+        File of the table.
+    bytes_per_item : int
+        Bytes per item.
+    remedy : str
+        What the user can do if the table is damaged, for the error message.
+
+    Returns
+    -------
+    uint8 array of shape (n, bytes_per_item)
+        The table.
+
+    Raises
+    ------
+    UserError
+        If the file is truncated or changed, or if its metadata are missing.
     """
     try:
-        expected = facts_of(path)["sha256"]
-        found = checksum(path, "sha256")
+        expected = read_metadata(path)["sha256"]
+        actual = checksum(path, "sha256")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: cannot be read ({error}); {remedy}") from error
-    if found != expected:
+    if actual != expected:
         raise UserError(
-            f"{path}: its SHA-256 is {found[:12]}…, not {expected[:12]}… as when it was written;"
-            f" {remedy}"
+            f"{path}: damaged, as its SHA-256 is {actual[:12]}…, not {expected[:12]}…; {remedy}"
         )
-    return np.memmap(path, dtype=np.uint8, mode="r").reshape(-1, bytes_an_item)
+    return np.memmap(path, dtype=np.uint8, mode="r").reshape(-1, bytes_per_item)
 
 
 def checksum(path: Path, algorithm: str) -> str:
-    """A file's digest, with a progress bar if it is large."""
+    """Compute the digest of a file, with a progress bar if the file is large.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    algorithm : str
+        Name of a hashlib algorithm.
+
+    Returns
+    -------
+    str
+        Hexadecimal digest.
+    """
     size = path.stat().st_size
-    how: dict[str, Any] = {"desc": f"verifying {path.name}", "unit": "B", "unit_scale": True}
-    if size < LARGE:
-        how["disable"] = True
     digest = hashlib.new(algorithm, usedforsecurity=False)
-    with path.open("rb") as file, tqdm(total=size, **how) as bar:
+    # An explicit False would override $TQDM_DISABLE.
+    options: dict[str, Any] = {"disable": True} if size < PROGRESS_MIN_BYTES else {}
+    bar = tqdm(total=size, desc=f"verifying {path.name}", unit="B", unit_scale=True, **options)
+    with path.open("rb") as file, bar:
         while chunk := file.read(1 << 22):
             digest.update(chunk)
             bar.update(len(chunk))
@@ -86,19 +155,24 @@ def checksum(path: Path, algorithm: str) -> str:
 
 
 @contextlib.contextmanager
-def lock(name: str) -> Iterator[None]:
-    """Keep every other process that asks for it from making the same table meanwhile."""
-    folder = cache_dir()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / f"{name}.lock")
-        lock.acquire()
-    except OSError as error:
-        raise UserError(
-            f"{folder}: cannot be written ({error.strerror or error}); choose a folder that is"
-            " yours, in $UNBRAID_CACHE"
-        ) from error
-    try:
+def table_lock(name: str) -> Iterator[None]:
+    """Make other processes wait while a table is being made.
+
+    Parameters
+    ----------
+    name : str
+        Name of the table.
+
+    Yields
+    ------
+    None
+        While this process has the lock.
+
+    Raises
+    ------
+    UserError or StorageError
+        If the cache folder cannot be written.
+    """
+    remedy = "set $UNBRAID_CACHE to a folder that you can write to"
+    with directory_lock(cache_dir(), f".{name}.lock", wait=True, remedy=remedy):
         yield
-    finally:
-        lock.release()

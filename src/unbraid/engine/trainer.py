@@ -21,7 +21,7 @@ from unbraid.engine import survey
 from unbraid.engine.log import Log
 from unbraid.engine.state import State
 from unbraid.errors import UserError
-from unbraid.files import directory_lock, sweep, written_atomically
+from unbraid.files import directory_lock, remove_partial_files, written_atomically
 from unbraid.runs import checkpoint, noise
 from unbraid.runs.device import usable_device
 from unbraid.runs.interrupt import Stop, stoppable
@@ -104,7 +104,7 @@ def training_session(
         if continued and checkpoint.exists(run.checkpoint_file):
             _restore(run, state)
         for file in run.written_by_training:
-            sweep(file)
+            remove_partial_files(file)
         run.write_config(config)
         with _recorded(run, state, members):
             log = Log(run, state.step, config.budget.steps, bar)

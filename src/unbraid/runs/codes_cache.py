@@ -21,7 +21,7 @@ from unbraid.data import cache
 from unbraid.data.images import ImageTable
 from unbraid.runs.encode import Trained, encode
 from unbraid.runs.run import Run
-from unbraid.errors import UserError
+from unbraid.errors import UnbraidError, UserError
 
 # 737,280 images with mean and std of ten dimensions are 59 MB; larger codes are not kept.
 LARGEST = 64_000_000
@@ -59,7 +59,7 @@ def encode_once(
         return kept
     codes = encode(trained, table, precision=precision, index=index, discrete=discrete)
     # Without a cache the next evaluation is slower, and this one is as right.
-    with contextlib.suppress(UserError):
+    with contextlib.suppress(UnbraidError):
         _write(path, codes, facts)
     return codes
 

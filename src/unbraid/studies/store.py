@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from unbraid.errors import UserError
+from unbraid.files import directory_lock, is_locked, write_errors
 from unbraid.runs import Run
 from unbraid.studies.study import Job
 
 Result = dict[str, Any]
 DONE, FAILED = "done", "failed"
+# Held by a worker from start to end. The trainer that runs in it holds another lock, the same for
+# every trainer: a worker waits for an orphan to end, a trainer refuses a directory in use.
+WORKER_LOCK = ".worker.lock"
 
 
 @dataclass(frozen=True)
@@ -41,23 +42,11 @@ class Store:
     @contextlib.contextmanager
     def exclusively(self, flag: str = "--out") -> Iterator[None]:
         """Hold the directory, given by a flag; UserError if another study is running in it."""
-        lock = FileLock(self.path / "lock")
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=0)
-            self._repair()
-        except Timeout as error:
-            raise UserError(
-                f"{self.path}: a study is running there; wait for it, or give another {flag}"
-            ) from error
-        except OSError as error:
-            raise UserError(
-                f"{self.path}: cannot be written ({error.strerror or error}); give another {flag}"
-            ) from error
-        try:
+        busy = f"a study is running there; wait for it, or give another {flag}"
+        with directory_lock(self.path, busy=busy, remedy=f"give another {flag}"):
+            with write_errors(self.path, f"give another {flag}"):
+                self._repair()
             yield
-        finally:
-            lock.release()
 
     def results(self) -> dict[str, Result]:
         """Each key's result, done before failed, the latest before earlier ones.
@@ -82,16 +71,11 @@ class Store:
         known = self.results() if known is None else known
         if known.get(result["key"], {}).get("status") == DONE:
             return
-        try:
-            with self.results_file.open("ab") as file:
-                file.write(json.dumps(result).encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise UserError(
-                f"{self.results_file}: cannot be written ({error.strerror or error}); free space"
-                " and give the same command again, which gathers what is done"
-            ) from error
+        remedy = "free disk space and give the same command again, which gathers what is done"
+        with write_errors(self.results_file, remedy), self.results_file.open("ab") as file:
+            file.write(json.dumps(result).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
         known[result["key"]] = result
 
     def _repair(self) -> None:
@@ -111,20 +95,8 @@ class Store:
 
 
 def busy(run: Run) -> bool:
-    """Whether a worker on this machine holds the run directory."""
-    lock = worker_lock(run)
-    if not Path(lock.lock_file).exists():
-        return False
-    try:
-        with lock.acquire(timeout=0):
-            return False
-    except Timeout:
-        return True
-
-
-def worker_lock(run: Run) -> FileLock:
-    """What a worker holds as long as it writes to the run directory."""
-    return FileLock(run.path / "lock")
+    """Return whether a worker on this machine holds the run directory."""
+    return is_locked(run.path, WORKER_LOCK)
 
 
 def _parsed(line: str) -> Result | None:

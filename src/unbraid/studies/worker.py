@@ -24,7 +24,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 
 from unbraid.codes import Codes
 from unbraid.data import cache, load
@@ -35,12 +34,12 @@ from unbraid.engine.gpu_population import in_one_step, train_together
 from unbraid.engine.trainer import CHECKPOINT_SECONDS
 from unbraid.errors import UnbraidError
 from unbraid.evaluation.scores import drawn, evaluate
-from unbraid.files import written_atomically
+from unbraid.files import directory_lock, written_atomically
 from unbraid.metrics import suite
 from unbraid.runs import Config, Run
 from unbraid.runs.device import usable_device
 from unbraid.runs.encode import encode, load_trained
-from unbraid.studies.store import worker_lock
+from unbraid.studies.store import WORKER_LOCK
 from unbraid.studies.study import Job, PrimaryScore
 
 # Images of the sample that members are compared on, at most.
@@ -124,7 +123,7 @@ def _look(
     """Score the sample at this step, if that is asked for; keep the last step's codes."""
     last = step == job.config.budget.steps
     known = str(step) in scored
-    if known and not (last and not (run.sample_file).exists()):
+    if known and not (last and not run.sample_file.exists()):
         return
     codes = encode(load_trained(run, table, device), table, index=index)
     if job.scoring.checkpoints and not known:
@@ -155,13 +154,13 @@ def save_sample(run: Run, codes: Codes) -> None:
 
 def read_result(run: Run) -> dict[str, Any]:
     """What `work` left of a run that is done; OSError or ValueError if there is nothing whole."""
-    return json.loads((run.result_file).read_text())
+    return json.loads(run.result_file.read_text())
 
 
 def read_sample(run: Run) -> Codes | None:
     """The codes of the sample, or None if the file is gone or damaged."""
     try:
-        with np.load(io.BytesIO((run.sample_file).read_bytes())) as arrays:
+        with np.load(io.BytesIO(run.sample_file.read_bytes())) as arrays:
             held = dict(arrays)
         held["mean"]
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
@@ -238,18 +237,16 @@ def _stop_with_whoever_started_this() -> None:
 def main() -> int:
     """The process: one thread for the numbers, another to notice that it is an orphan."""
     given = json.loads(sys.stdin.readline())
-    jobs = [Job.of_table(table) for table in given["jobs"]]
+    jobs = [Job.from_table(table) for table in given["jobs"]]
     members = {Run(Path(sys.argv[1]) / job.name): job for job in jobs}
     threading.Thread(target=_stop_with_whoever_started_this, daemon=True).start()
     torch.set_num_threads(1)
     try:
         with contextlib.ExitStack() as held:
             for run in members:
-                run.path.mkdir(parents=True, exist_ok=True)
-                held.enter_context(worker_lock(run))
+                held.enter_context(directory_lock(run.path, WORKER_LOCK, wait=True))
             # Several workers on a new machine would draw the same dataset over each other.
-            cache.cache_dir().mkdir(parents=True, exist_ok=True)
-            with FileLock(cache.cache_dir() / "lock"):
+            with directory_lock(cache.cache_dir(), wait=True):
                 table = load(jobs[0].config.data)
             lost = work(members, table, device=given["device"])
     except UnbraidError as error:
