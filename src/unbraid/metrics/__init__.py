@@ -1,38 +1,43 @@
-"""Metrics: codes and factors in, numbers out, on numpy arrays; no model and no torch is needed."""
+"""Metrics: scores of codes against factors, computed on NumPy arrays without a model or PyTorch.
 
+A metric is one file, and one line here. Its module is imported when the metric is first looked up.
+"""
+
+from __future__ import annotations
+
+import importlib
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-from unbraid.codes import Codes
-from unbraid.metrics import (
-    beta_vae,
-    classification,
-    dci,
-    factor_vae,
-    infomec,
-    irs,
-    mig,
-    modularity,
-    probes,
-    sap,
-    udr,
-    unsupervised,
+from unbraid.registry import LazyRegistry
+
+if TYPE_CHECKING:
+    from unbraid.codes import Codes
+    from unbraid.metrics import (
+        beta_vae,
+        classification,
+        dci,
+        factor_vae,
+        infomec,
+        irs,
+        mig,
+        modularity,
+        probes,
+        sap,
+        udr,
+        unsupervised,
+    )
+
+# Names on the command line.
+METRICS: LazyRegistry[ModuleType] = LazyRegistry(
+    {
+        name: f"unbraid.metrics.{name.replace('-', '_')}"
+        for name in (
+            *("factor-vae", "classification", "beta-vae", "mig", "sap", "dci", "modularity"),
+            *("irs", "infomec", "unsupervised", "probes", "udr"),
+        )
+    }
 )
-
-# Every metric by its name on the command line: one line each.
-METRICS: dict[str, ModuleType] = {
-    "factor-vae": factor_vae,
-    "classification": classification,
-    "beta-vae": beta_vae,
-    "mig": mig,
-    "sap": sap,
-    "dci": dci,
-    "modularity": modularity,
-    "irs": irs,
-    "infomec": infomec,
-    "unsupervised": unsupervised,
-    "probes": probes,
-    "udr": udr,
-}
 
 __all__ = [
     "METRICS",
@@ -50,3 +55,13 @@ __all__ = [
     "udr",
     "unsupervised",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "Codes":
+        from unbraid.codes import Codes
+
+        return Codes
+    return importlib.import_module(f"{__name__}.{name}")
