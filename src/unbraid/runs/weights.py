@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from unbraid.runs import noise
 from unbraid.runs.checkpoint import Checkpoint
 from unbraid.runs.run import Config
+
+# Prefixes of a checkpoint's tensors: weights, and the scales of those stored as 8-bit integers.
+PARTS, SCALES = "parts.", "scales."
+# Weights of fewer elements are stored in half precision.
+MIN_COMPRESSED = 10_000
 
 
 def fresh_parts(config: Config, shape: tuple[int, int, int]) -> nn.ModuleDict:
@@ -24,9 +31,68 @@ def is_weights_only(checkpoint: Checkpoint) -> bool:
 
 
 def parts_in(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """The weights of a checkpoint's parts."""
+    """Return the weights of a checkpoint's parts, decompressed if necessary.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        A checkpoint of a run, or the result of `compressed_weights`.
+
+    Returns
+    -------
+    dict of str to Tensor
+        State dict of the parts.
+    """
+    tensors = checkpoint.tensors
     return {
-        name.removeprefix("parts."): tensor
-        for name, tensor in checkpoint.tensors.items()
-        if name.startswith("parts.")
+        name: tensors[PARTS + name] * tensors[SCALES + name]
+        if SCALES + name in tensors
+        else tensors[PARTS + name]
+        for name in (key.removeprefix(PARTS) for key in tensors if key.startswith(PARTS))
     }
+
+
+def compressed_weights(checkpoint: Checkpoint, *, without: Sequence[str] = ()) -> Checkpoint:
+    """Return a checkpoint of the weights alone, in a quarter of the bytes.
+
+    Large matrices and kernels are stored as 8-bit integers with a scale per index of their first
+    dimension, other floats in half precision, and integers in the smallest type that represents
+    them. The result can encode and decode, but training cannot be resumed from it.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        A checkpoint of a run, or one that is compressed already.
+    without : sequence of str, optional
+        Names of parts to leave out.
+
+    Returns
+    -------
+    Checkpoint
+        The compressed checkpoint, for `checkpoint.save`.
+    """
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in parts_in(checkpoint).items():
+        if name.partition(".")[0] in without:
+            continue
+        if not tensor.is_floating_point():
+            tensors[PARTS + name] = _smallest_integers(tensor)
+        elif tensor.ndim < 2 or tensor.numel() < MIN_COMPRESSED:
+            tensors[PARTS + name] = tensor.half()
+        else:
+            weights, others = tensor.float(), tuple(range(1, tensor.ndim))
+            scale = weights.abs().amax(dim=others, keepdim=True).clamp(min=1e-30) / 127
+            tensors[PARTS + name] = (weights / scale).round().to(torch.int8)
+            tensors[SCALES + name] = scale
+    return Checkpoint(checkpoint.step, tensors)
+
+
+def _smallest_integers(tensor: Tensor) -> Tensor:
+    """Return an integer tensor in the smallest signed type that represents all its values."""
+    for dtype in (torch.int8, torch.int16, torch.int32):
+        limits = torch.iinfo(dtype)
+        if not tensor.numel() or (
+            limits.min <= int(tensor.min()) and int(tensor.max()) <= limits.max
+        ):
+            return tensor.to(dtype)
+    return tensor
