@@ -1,114 +1,160 @@
-"""What of a study is small enough to be committed, and all that its tables and page are made of."""
+"""Archive a study: copy what its tables and its page need, which is small enough to commit."""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+import itertools
+import json
+
 from tqdm import tqdm
 
 from unbraid.errors import UserError
 from unbraid.files import written_atomically
 from unbraid.runs import Run, checkpoint
-from unbraid.runs.checkpoint import Checkpoint
-from unbraid.runs.weights import is_weights_only
+from unbraid.runs.run import LogRecord
+from unbraid.runs.weights import compressed_weights, is_weights_only
 from unbraid.studies.store import Store
 from unbraid.studies.study import Job, Study
-from unbraid.studies.table import RowResult, measure
+from unbraid.studies.table import measure
 
-# Whole numbers, the narrowest first.
-WHOLE = (torch.int8, torch.int16, torch.int32)
+# Of the records of a log, one in so many is archived.
+LOG_INTERVAL = 5
 
 
 def archive(study: Study, store: Store, to: Store, *, weights: bool = True) -> list[Job]:
-    """Copy what is run of a study to another study directory; the jobs that are there then.
+    """Copy the finished runs of a study to another study directory.
 
-    Of each run: its line of results, configuration, log and the codes of the sample, some 100 kB.
-    Of each row's best and median member the weights, floats in half precision, in place of a
-    checkpoint, unless `weights` is false: enough to encode and to draw, not to train on, and
-    without what only training needs, such as FactorVAE's discriminator. Nothing
-    that stands there is removed, and a run that was begun there is left alone, for a study to
-    finish; one that is trained there gets its line. UserError if a study runs there, or nothing is
-    run.
+    Of every run: its result, its configuration, every `LOG_INTERVAL`-th record of its log, and the
+    codes of the sample. Of the median member of every row also the weights, compressed to 8 bits,
+    which can encode and decode but not be trained. Tables and the page of the study are the same
+    from the archive.
+
+    Nothing in the target directory is removed or changed. A run that was begun there is left for a
+    study to finish; if it is trained, only its result is copied.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    store : Store
+        Directory of its runs.
+    to : Store
+        Target directory.
+    weights : bool, default True
+        Whether to copy weights of the median members.
+
+    Returns
+    -------
+    list of Job
+        The study's jobs that have a result in the target directory.
+
+    Raises
+    ------
+    UserError
+        If both directories are the same, no run of the study is finished, or a study is running
+        in the target directory.
     """
     if store.path.resolve() == to.path.resolve():
-        raise UserError(f"{to.path}: that is where the runs are; give another --to")
-    known = store.results()
-    jobs = [job for job in study.jobs if job.key in known]
+        raise UserError(f"{to.path}: this is the directory of the runs; choose another `to`")
+    results = store.results()
+    jobs = [job for job in study.jobs if job.key in results]
     if not jobs:
         raise UserError(
-            f"{store.path}: no run of the study is there to keep; give unbraid study run first, or"
-            " the --out that it had"
+            f"{store.path}: no run of the study is finished; use unbraid study run first, or set"
+            " `out` to the directory of its runs"
         )
-    with to.exclusively(flag="--to"):
-        held = to.results()
-        free = [job for job in jobs if not _begun(to.run(job))]
-        for job in tqdm(jobs, desc="keeping", unit="run"):
-            if job in free:
+    with to.locked("to"):
+        archived = to.results()
+        copied = [job for job in jobs if not _was_begun(to.run(job))]
+        for job in tqdm(jobs, desc="archiving", unit="run"):
+            if job in copied:
                 _copy(store.run(job), to.run(job))
-            elif not _trained(job, to.run(job)):
+            elif not _is_trained(job, to.run(job)):
                 continue
-            if held.get(job.key) != known[job.key]:
-                to.append(known[job.key])
+            if archived.get(job.key) != results[job.key]:
+                to.append(results[job.key].table)
         if weights:
-            shown = {job.key for line in measure(study, to) for job in shown_of(line)}
-            for job in free:
-                if job.key in shown and store.run(job).checkpoint_file.exists():
-                    _keep_weights(store.run(job), to.run(job))
-        there = to.results()
-    return [job for job in study.jobs if job.key in there]
+            medians = {row.median_member.job.key for row in measure(study, to) if row.median_member}
+            for job in copied:
+                if job.key in medians and store.run(job).checkpoint_file.exists():
+                    copy_weights(store.run(job), to.run(job))
+        archived = to.results()
+    return [job for job in study.jobs if job.key in archived]
 
 
-def _begun(run: Run) -> bool:
-    """Whether a run was trained there, be it for a moment."""
-    newest = run.checkpoint_file
-    if run.provenance_file.exists() or checkpoint.previous_path(newest).exists():
+def _was_begun(run: Run) -> bool:
+    """Return whether the run was trained in its directory, even for a moment."""
+    if run.provenance_file.exists() or run.previous_checkpoint_file.exists():
         return True
-    if not newest.exists():
+    if not run.checkpoint_file.exists():
         return False
-    found = checkpoint.read_if_valid(newest, run.read_config().identity())
-    return found is None or not is_weights_only(found)
+    saved = checkpoint.read_if_valid(run.checkpoint_file, run.read_config().identity())
+    return saved is None or not is_weights_only(saved)
 
 
-def _trained(job: Job, run: Run) -> bool:
-    """Whether a run that was begun there has come to the end of the job's budget."""
-    found = checkpoint.read_if_valid(run.checkpoint_file, run.read_config().identity())
-    return found is not None and found.step >= job.config.budget.steps
-
-
-def shown_of(line: RowResult) -> list[Job]:
-    """The row's best member and its median one, whose weights are kept."""
-    return [member.job for member in (line.winner, line.median) if member is not None]
+def _is_trained(job: Job, run: Run) -> bool:
+    """Return whether a run that was begun has reached the end of the job's budget."""
+    saved = checkpoint.read_if_valid(run.checkpoint_file, run.read_config().identity())
+    return saved is not None and saved.step >= job.config.budget.steps
 
 
 def _copy(run: Run, to: Run) -> None:
-    for file in (run.config_file, run.log_file, run.sample_file):
+    """Copy configuration, thinned log and sample codes."""
+    for file in (run.config_file, run.sample_file):
         if file.exists():
             with written_atomically(to.path / file.name) as copy:
                 copy.write(file.read_bytes())
+    if run.log_file.exists():
+        lines = [json.dumps(record) + "\n" for record in thinned(run.read_log())]
+        with written_atomically(to.log_file) as copy:
+            copy.write("".join(lines).encode())
 
 
-def _keep_weights(run: Run, to: Run) -> None:
-    identity = run.read_config().identity()
-    saved = checkpoint.read(run.checkpoint_file, identity)
-    training_only = run.read_config().method.training_only
-    small = {
-        name: _narrow(tensor)
-        for name, tensor in saved.tensors.items()
-        if name.startswith("parts.") and name.split(".")[1] not in training_only
+def thinned(log: list[LogRecord]) -> list[LogRecord]:
+    """Return every `LOG_INTERVAL`-th record of a log, and those that must not be lost.
+
+    These are the first and the last record, and the records around the start and the end of a
+    change of β. A log that is thinned already is returned as it is.
+
+    Parameters
+    ----------
+    log : list of LogRecord
+        Records of a run's log, in order of step.
+    """
+    if _is_thinned(log):
+        return log
+    selected = {
+        *range(LOG_INTERVAL - 1, len(log), LOG_INTERVAL),
+        *({0, len(log) - 1} if log else ()),
     }
-    checkpoint.save(to.checkpoint_file, Checkpoint(saved.step, small), identity)
-    # Kept twice, the first stands as the previous one, and is the same.
-    checkpoint.previous_path(to.checkpoint_file).unlink(missing_ok=True)
+    changes = [False, *[a.get("beta") != b.get("beta") for a, b in itertools.pairwise(log)]]
+    for i, (before, now) in enumerate(itertools.pairwise(changes), start=1):
+        if before != now:
+            selected |= {i - 1, i}
+    return [log[i] for i in sorted(selected)]
 
 
-def _narrow(tensor: Tensor) -> Tensor:
-    """A tensor in fewer bytes: floats halved, whole numbers in the narrowest type that has them."""
-    if tensor.is_floating_point():
-        return tensor.half()
-    for kind in WHOLE:
-        reach = torch.iinfo(kind)
-        if not tensor.numel() or (
-            reach.min <= int(tensor.min()) and int(tensor.max()) <= reach.max
-        ):
-            return tensor.to(kind)
-    return tensor
+def _is_thinned(log: list[LogRecord]) -> bool:
+    """Return whether consecutive records are further apart than the first record and the start."""
+    steps = [0, *[record["step"] for record in log]]
+    intervals = [b - a for a, b in itertools.pairwise(steps)]
+    return len(intervals) > 1 and max(intervals) >= 2 * intervals[0]
+
+
+def copy_weights(run: Run, to: Run) -> None:
+    """Write the compressed weights of a run as the only checkpoint of another run directory.
+
+    Modules that are used only in training, such as FactorVAE's discriminator, are left out.
+
+    Parameters
+    ----------
+    run : Run
+        A trained run.
+    to : Run
+        The directory to write to; it has the same configuration.
+    """
+    config = run.read_config()
+    saved = checkpoint.read(run.checkpoint_file, config.identity())
+    compressed = compressed_weights(saved, without=config.method.training_only)
+    checkpoint.save(to.checkpoint_file, compressed, config.identity())
+    # Saving over an older archive leaves it as the previous checkpoint.
+    to.previous_checkpoint_file.unlink(missing_ok=True)

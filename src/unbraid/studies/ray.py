@@ -156,7 +156,7 @@ def carry_out(tables: list[dict[str, Any]], path: str, mark: str, **how: Any) ->
     Where the node sees the study's directory, known by its mark, a run is written there and goes
     on from its checkpoint after a node's death. Elsewhere it starts anew in a folder of its own.
     """
-    jobs = [Job.of_table(table) for table in tables]
+    jobs = [Job.from_table(table) for table in tables]
     if _sees(Path(path), mark):
         return [(result, {}) for result in supervise(jobs, Path(path), **how)]
     with tempfile.TemporaryDirectory(prefix="unbraid-") as folder:

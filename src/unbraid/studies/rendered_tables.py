@@ -1,4 +1,4 @@
-"""The tables of a study, published figures beside its own, and one flat record a run."""
+"""The tables of a study as text cells, notes on them, and one flat record per run."""
 
 from __future__ import annotations
 
@@ -8,189 +8,241 @@ from dataclasses import dataclass
 from typing import Any
 
 from unbraid.studies.criteria import CRITERIA
-from unbraid.studies.store import DONE, FAILED
+from unbraid.studies.results import DONE, FAILED, MISSING
 from unbraid.studies.study import PrimaryScore, Study
 from unbraid.studies.table import Member, RowResult, Statistics
+
+NO_VALUE = "—"
 
 
 @dataclass(frozen=True)
 class RenderedTable:
-    """A table ready to be set: a caption, column heads, and cells as text."""
+    """A table of text cells.
+
+    Parameters
+    ----------
+    caption : str
+        Caption of the table.
+    headers : tuple of str
+        Column headers.
+    rows : tuple of tuple of str
+        Cells, the first of which is the title of the row.
+    """
 
     caption: str
-    heads: tuple[str, ...]
+    headers: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
 
-def rendered_tables(study: Study, lines: list[RowResult]) -> list[RenderedTable]:
-    """The claim beside the published figures, the paper's protocol, the selections, every seed."""
-    head = study.primary_score
-    what = f"{head.title} under `{head.job.protocol}`, {head.unit}"
+def rendered_tables(study: Study, results: list[RowResult]) -> list[RenderedTable]:
+    """Return the tables of a study.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    results : list of RowResult
+        Its rows, from `measure`.
+
+    Returns
+    -------
+    list of RenderedTable
+        Last checkpoints beside the published figures; best checkpoints as in the paper, if
+        checkpoints are scored during training; members selected without labels; all seeds.
+    """
+    primary_score = study.primary_score
+    score = f"{primary_score.title} under `{primary_score.spec.protocol}`, {primary_score.unit}"
     scoring = study.rows[0].jobs[0].scoring
-    on = f"{scoring.images:,}" if scoring.images else "all"
-    found = [_claim(f"on {on} images; {what}", lines)]
+    images = f"{scoring.images:,}" if scoring.images else "all"
+    tables = [_last_checkpoints(f"on {images} images; {score}", results)]
     checkpoints = {job.scoring.checkpoints for row in study.rows for job in row.jobs} - {0}
     if checkpoints:
-        found.append(
-            _paper(
-                f"Best of {max(checkpoints)} checkpoints by the {_kind(head)} score, on"
-                f" {scoring.sample:,} images{_chooser(head)}; {what}",
-                lines,
-            )
+        kind, labels = (
+            ("supervised", ": labels choose, as in the paper")
+            if primary_score.needs_labels
+            else ("unsupervised", "")
         )
-    return [*found, _selections(head, what, lines), _seeds(what, lines)]
+        caption = (
+            f"Best of {max(checkpoints)} checkpoints by the {kind} score, on"
+            f" {scoring.sample:,} images{labels}; {score}"
+        )
+        tables.append(_best_checkpoints(caption, results))
+    return [*tables, _selections(primary_score, score, results), _seeds(score, results)]
 
 
-def _kind(head: PrimaryScore) -> str:
-    return "supervised" if head.needs_labels else "unsupervised"
+def table_notes(study: Study, results: list[RowResult]) -> list[str]:
+    """Return notes on the tables: sources, impossible figures, failures and missing runs.
 
-
-def _chooser(head: PrimaryScore) -> str:
-    return ": labels choose, as in the paper" if head.needs_labels else ""
-
-
-def notes(study: Study, lines: list[RowResult]) -> list[str]:
-    """What must be read with the tables: impossible figures, failures, what is missing."""
-    found = [f"Published: {study.source}."] if study.source else []
-    for line in lines:
-        published = line.row.published
-        if published and published.impossible:
-            off = abs(published.best - published.mean) / published.std
-            found.append(
-                f"† {line.row.title}: the published figures are impossible: the best lies"
-                f" {off:.1f} stds from the mean, and {published.seeds} numbers allow"
-                f" {(published.seeds - 1) / published.seeds**0.5:.2f} for a std that divides by"
-                f" n − 1 ({published.most:.2f} by n)."
+    Parameters
+    ----------
+    study : Study
+        The study.
+    results : list of RowResult
+        Its rows, from `measure`.
+    """
+    notes = [f"Published: {study.source}."] if study.source else []
+    notes += [note for result in results for note in _impossible_figures(result)]
+    notes += [
+        f"Failed: {result.row.title}, seed {m.seed}: {m.reason}."
+        for result in results
+        for m in result.members
+        if m.status == FAILED
+    ]
+    for result in results:
+        if len(result.completed) > len(result.scored):
+            notes.append(
+                f"{result.row.title}: {len(result.scored) or 'none'} of {len(result.completed)}"
+                f" completed runs have a score: {_why_no_score(result.primary_score)}."
             )
-    for line in lines:
-        found += [
-            f"Failed: {line.row.title}, seed {m.seed}: {m.reason}."
-            for m in line.members
-            if m.status == FAILED
-        ]
-    for line in lines:
-        if len(line.trained) > len(line.done):
-            found.append(
-                f"{line.row.title}: of {len(line.trained)} runs that are done"
-                f" {len(line.done) or 'none'} have a score: {_want(line.primary_score)}."
-            )
-    missing = sum(m.status == "missing" for line in lines for m in line.members)
+    missing = sum(m.status == MISSING for result in results for m in result.members)
     if missing:
-        found.append(f"{missing} of {sum(len(line.members) for line in lines)} runs are missing.")
-    return found
+        total = sum(len(result.members) for result in results)
+        notes.append(f"{missing} of {total} runs are missing.")
+    return notes
 
 
-def _want(head: PrimaryScore) -> str:
-    if head.job.metric == "classification":
-        return "the method has no discrete code, or the data no label for it"
-    return "the data's labels do not allow it, or an earlier version did not score it"
+def _impossible_figures(result: RowResult) -> list[str]:
+    published = result.row.published
+    if not published or not published.is_impossible:
+        return []
+    deviation = abs(published.best - published.mean) / published.std
+    return [
+        f"† {result.row.title}: the published figures are impossible: the best lies"
+        f" {deviation:.1f} stds from the mean, and {published.seeds} numbers allow"
+        f" {(published.seeds - 1) / published.seeds**0.5:.2f} for a std that divides by"
+        f" n − 1 ({published.max_deviation_of_best:.2f} by n)."
+    ]
 
 
-def _claim(what: str, lines: list[RowResult]) -> RenderedTable:
-    heads = ("row", "seeds", "mean", "std", "s.e.", "best")
-    known = any(line.row.published for line in lines)
-    if known:
-        heads += ("published", "its best", "difference, s.e.")
+def _why_no_score(primary_score: PrimaryScore) -> str:
+    if primary_score.spec.metric == "classification":
+        return "the method has no discrete code, or the data have no label for it"
+    return "the labels of the data do not allow it, or an earlier version did not compute it"
+
+
+def _last_checkpoints(what: str, results: list[RowResult]) -> RenderedTable:
+    headers = ("row", "seeds", "mean", "std", "s.e.", "best")
+    has_published = any(result.row.published for result in results)
+    if has_published:
+        headers += ("published", "published best", "difference, s.e.")
     rows = []
-    for line in lines:
-        failed = sum(m.status == FAILED for m in line.members)
-        unscored = len(line.trained) - line.last.n
-        count = f"{line.last.n} of {len(line.members)}" + (f", {failed} failed" if failed else "")
-        count += f", {unscored} without a score" if unscored else ""
-        beside = _beside(line) if known else ()
-        rows.append((line.marked_title, count, *_cells(line.last), *beside))
-    return RenderedTable(f"Last checkpoint, the claim, {what}", heads, tuple(rows))
+    for result in results:
+        published = _published_cells(result) if has_published else ()
+        statistics = _statistics_cells(result.last_checkpoint)
+        rows.append((result.marked_title, _count(result), *statistics, *published))
+    return RenderedTable(f"Last checkpoint, the claim, {what}", headers, tuple(rows))
 
 
-def _beside(line: RowResult) -> tuple[str, str, str]:
-    published = line.row.published
+def _count(result: RowResult) -> str:
+    failed = sum(m.status == FAILED for m in result.members)
+    unscored = len(result.completed) - len(result.scored)
+    count = f"{len(result.scored)} of {len(result.members)}"
+    count += f", {failed} failed" if failed else ""
+    return count + (f", {unscored} without a score" if unscored else "")
+
+
+def _published_cells(result: RowResult) -> tuple[str, str, str]:
+    published = result.row.published
     if published is None:
-        return ("—", "—", "—")
+        return (NO_VALUE, NO_VALUE, NO_VALUE)
     mean = f"{published.mean:.2f} ({published.std:.2f})"
-    return (mean, f"{published.best:.2f}", _number(line.last.off(published), "+.1f"))
+    difference = result.last_checkpoint.difference_in_se(published)
+    return (mean, f"{published.best:.2f}", _number(difference, "+.1f"))
 
 
-def _paper(caption: str, lines: list[RowResult]) -> RenderedTable:
-    heads = ("row", "seeds", "mean", "std", "s.e.", "best")
-    known = any(line.row.published for line in lines)
-    if known:
-        heads += ("difference, s.e.",)
+def _best_checkpoints(caption: str, results: list[RowResult]) -> RenderedTable:
+    headers = ("row", "seeds", "mean", "std", "s.e.", "best")
+    has_published = any(result.row.published for result in results)
+    if has_published:
+        headers += ("difference, s.e.",)
     rows = []
-    for line in lines:
-        beside = (_number(line.best.off(line.row.published), "+.1f"),) if known else ()
-        rows.append((line.marked_title, str(line.best.n), *_cells(line.best), *beside))
-    return RenderedTable(caption, heads, tuple(rows))
+    for result in results:
+        statistics = result.best_checkpoint
+        difference = _number(statistics.difference_in_se(result.row.published), "+.1f")
+        cells = (*_statistics_cells(statistics), *([difference] if has_published else []))
+        rows.append((result.marked_title, str(statistics.n), *cells))
+    return RenderedTable(caption, headers, tuple(rows))
 
 
-def _selections(head: PrimaryScore, what: str, lines: list[RowResult]) -> RenderedTable:
+def _selections(primary_score: PrimaryScore, what: str, results: list[RowResult]) -> RenderedTable:
     rows = []
-    for line in lines:
-        chosen = [line.chosen(name) for name in CRITERIA]
-        cells = ["—" if m is None else f"{m.score:.2f} (seed {m.seed})" for m in chosen]
-        rows.append((line.row.title, *cells, _number(line.last.mean), _number(line.last.best)))
-    best = "best, by labels" if head.needs_labels else "best"
-    heads = ("row", *[f"by {name}" for name in CRITERIA], "mean", best)
+    for result in results:
+        selected = [result.selected_by(name) for name in CRITERIA]
+        cells = [NO_VALUE if m is None else f"{m.score:.2f} (seed {m.seed})" for m in selected]
+        mean, best = result.last_checkpoint.mean, result.last_checkpoint.best
+        rows.append((result.row.title, *cells, _number(mean), _number(best)))
+    best = "best, by labels" if primary_score.needs_labels else "best"
+    headers = ("row", *[f"by {name}" for name in CRITERIA], "mean", best)
     return RenderedTable(
-        f"One member chosen without labels, last checkpoint; {what}", heads, tuple(rows)
+        f"One member chosen without labels, last checkpoint; {what}", headers, tuple(rows)
     )
 
 
-def _seeds(what: str, lines: list[RowResult]) -> RenderedTable:
-    seeds = sorted({m.seed for line in lines for m in line.members})
+def _seeds(what: str, results: list[RowResult]) -> RenderedTable:
+    seeds = sorted({m.seed for result in results for m in result.members})
     rows = []
-    for line in lines:
-        cells = {m.seed: _cell(m) for m in line.members}
-        rows.append((line.row.title, *[cells.get(seed, "") for seed in seeds]))
-    heads = ("row", *[f"seed {seed}" for seed in seeds])
-    return RenderedTable(f"Every seed, last checkpoint; {what}", heads, tuple(rows))
+    for result in results:
+        cells = {m.seed: _seed_cell(m) for m in result.members}
+        rows.append((result.row.title, *[cells.get(seed, "") for seed in seeds]))
+    headers = ("row", *[f"seed {seed}" for seed in seeds])
+    return RenderedTable(f"Every seed, last checkpoint; {what}", headers, tuple(rows))
 
 
-def _cell(member: Member) -> str:
+def _seed_cell(member: Member) -> str:
     if member.score is not None:
         return f"{member.score:.2f}"
     return "no score" if member.status == DONE else member.status
 
 
-def _cells(own: Statistics) -> tuple[str, str, str, str]:
-    return (_number(own.mean), _number(own.std), _number(own.error), _number(own.best))
+def _statistics_cells(statistics: Statistics) -> tuple[str, str, str, str]:
+    return (
+        _number(statistics.mean),
+        _number(statistics.std),
+        _number(statistics.standard_error),
+        _number(statistics.best),
+    )
 
 
-def _number(value: float | None, how: str = ".2f") -> str:
-    return "—" if value is None else format(value, how)
+def _number(value: float | None, spec: str = ".2f") -> str:
+    return NO_VALUE if value is None else format(value, spec)
 
 
-def records(study: Study, lines: list[RowResult]) -> list[dict[str, Any]]:
-    """One flat record a run, scores as in the tables, for whoever wants to reckon."""
-    found = []
-    for line in lines:
-        published = line.row.published
-        beside = {
-            f"published_{name}": getattr(published, name, None)
-            for name in ("mean", "std", "best", "impossible")
-        }
-        for member in line.members:
-            config = member.job.config
-            found.append(
-                {
-                    "row": line.row.title,
-                    "method": config.method.name,
-                    "hyperparameters": json.dumps(dataclasses.asdict(config.method)),
-                    "data": config.data,
-                    "steps": config.budget.steps,
-                    "batch_size": config.budget.batch_size,
-                    "seed": member.seed,
-                    "key": member.job.key,
-                    "status": member.status,
-                    "reason": member.reason,
-                    "metric": study.primary_score.job.metric,
-                    "protocol": study.primary_score.job.protocol,
-                    "part": study.primary_score.part,
-                    "score": member.score,
-                    "best_of_checkpoints": member.best,
-                    "best_of_checkpoints_step": member.best_step,
-                    **{name: member.criteria.get(name) for name in CRITERIA},
-                    "training_seconds": member.seconds,
-                    **beside,
-                }
-            )
-    return found
+def run_records(study: Study, results: list[RowResult]) -> list[dict[str, Any]]:
+    """Return one flat record per run, with scores in the unit of the tables.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    results : list of RowResult
+        Its rows, from `measure`.
+    """
+    return [_run_record(study, result, m) for result in results for m in result.members]
+
+
+def _run_record(study: Study, result: RowResult, member: Member) -> dict[str, Any]:
+    config, published = member.job.config, result.row.published
+    return {
+        "row": result.row.title,
+        "method": config.method.name,
+        "hyperparameters": json.dumps(dataclasses.asdict(config.method)),
+        "data": config.data,
+        "steps": config.budget.steps,
+        "batch_size": config.budget.batch_size,
+        "seed": member.seed,
+        "key": member.job.key,
+        "status": member.status,
+        "reason": member.reason,
+        "metric": study.primary_score.spec.metric,
+        "protocol": study.primary_score.spec.protocol,
+        "part": study.primary_score.part,
+        "score": member.score,
+        "best_of_checkpoints": member.best_checkpoint_score,
+        "best_of_checkpoints_step": member.best_checkpoint_step,
+        **{name: member.criteria.get(name) for name in CRITERIA},
+        "training_seconds": member.training_seconds,
+        "published_mean": published.mean if published else None,
+        "published_std": published.std if published else None,
+        "published_best": published.best if published else None,
+        "published_impossible": published.is_impossible if published else None,
+    }

@@ -1,109 +1,136 @@
-"""Where a study's runs and results are: one directory, any number of studies, one at a time.
+"""A study directory: results and runs of any number of studies, one of which may run at a time.
 
-`results.jsonl` has a line a finished run and is only ever added to; each run's directory stands
-beside it, named by a key of all but the last scores.
+`results.jsonl` has a line per finished run and is only appended to. The run directories are beside
+it, named by a digest of everything but the scoring of the last checkpoint.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from unbraid.files import directory_lock, is_locked, write_errors
 from unbraid.runs import Run
+from unbraid.runs.run import WORKER_LOCK
+from unbraid.studies.results import RunResult
 from unbraid.studies.study import Job
-
-Result = dict[str, Any]
-DONE, FAILED = "done", "failed"
-# Held by a worker from start to end. The trainer that runs in it holds another lock, the same for
-# every trainer: a worker waits for an orphan to end, a trainer refuses a directory in use.
-WORKER_LOCK = ".worker.lock"
 
 
 @dataclass(frozen=True)
 class Store:
-    """A study directory."""
+    """A study directory.
+
+    Parameters
+    ----------
+    path : Path
+        The directory; it is created when it is locked.
+    """
 
     path: Path
 
     @property
     def results_file(self) -> Path:
+        """Results, one JSON object per line."""
         return self.path / "results.jsonl"
 
     def run(self, job: Job) -> Run:
-        """The run directory of a job."""
+        """Return the run directory of a job."""
         return Run(self.path / job.name)
 
     @contextlib.contextmanager
-    def exclusively(self, flag: str = "--out") -> Iterator[None]:
-        """Hold the directory, given by a flag; UserError if another study is running in it."""
-        busy = f"a study is running there; wait for it, or give another {flag}"
-        with directory_lock(self.path, busy=busy, remedy=f"give another {flag}"):
-            with write_errors(self.path, f"give another {flag}"):
+    def locked(self, argument: str = "out") -> Iterator[None]:
+        """Lock the directory for one process, and repair an incomplete last line.
+
+        Parameters
+        ----------
+        argument : str, default "out"
+            Name of the argument that is the directory, for error messages.
+
+        Raises
+        ------
+        UserError
+            If another study is running in the directory, or it cannot be written.
+        """
+        remedy = f"choose another `{argument}`"
+        busy = f"another study is running in this directory; wait until it ends, or {remedy}"
+        with directory_lock(self.path, busy=busy, remedy=remedy):
+            with write_errors(self.path, remedy):
                 self._repair()
             yield
 
-    def results(self) -> dict[str, Result]:
-        """Each key's result, done before failed, the latest before earlier ones.
+    def results(self) -> dict[str, RunResult]:
+        """Return the result of each key: the first that is done, or else the last that failed.
 
-        A line that cannot be read counts as missing: its run is then gathered again.
+        Damaged lines are ignored, so that their runs count as missing and are collected again.
         """
-        found: dict[str, Result] = {}
+        results: dict[str, RunResult] = {}
         if not self.results_file.exists():
-            return found
+            return results
         for line in self.results_file.read_text(errors="replace").splitlines():
-            result = _parsed(line)
-            if result and found.get(result["key"], {}).get("status") != DONE:
-                found[result["key"]] = result
-        return found
+            result = RunResult.from_line(line)
+            if result and not _is_done(result.key, results):
+                results[result.key] = result
+        return results
 
-    def append(self, result: Result, known: dict[str, Result] | None = None) -> None:
-        """Add a line, on the disk before this returns; a key that is done is not added again.
+    def append(
+        self, table: Mapping[str, Any], known: dict[str, RunResult] | None = None
+    ) -> RunResult:
+        """Append a result and flush it to the disk, unless its key is done already.
 
-        Whoever holds the directory may give what `results` said, which is brought up to date,
-        so that the file is not read for every line. UserError if the disk refuses.
+        Parameters
+        ----------
+        table : mapping
+            The result, as a worker returns it.
+        known : dict of str to RunResult, optional
+            What `results` returned while the directory was locked; it is updated, and the file is
+            not read again.
+
+        Returns
+        -------
+        RunResult
+            The result as a record.
+
+        Raises
+        ------
+        UserError or StorageError
+            If the file cannot be written.
         """
         known = self.results() if known is None else known
-        if known.get(result["key"], {}).get("status") == DONE:
-            return
-        remedy = "free disk space and give the same command again, which gathers what is done"
+        result = RunResult.from_table(table)
+        if _is_done(result.key, known):
+            return result
+        remedy = "free disk space and repeat the command, which collects the finished runs"
         with write_errors(self.results_file, remedy), self.results_file.open("ab") as file:
-            file.write(json.dumps(result).encode() + b"\n")
+            file.write(result.as_line().encode())
             file.flush()
             os.fsync(file.fileno())
-        known[result["key"]] = result
+        known[result.key] = result
+        return result
 
     def _repair(self) -> None:
-        """Cut off a last line that a kill left half-written; end one that only lacks its end."""
+        """Remove an incomplete last line, or add the line end that is missing."""
         if not self.results_file.exists():
             return
         data = self.results_file.read_bytes()
-        tail = data.rpartition(b"\n")[2]
-        if not tail:
+        last_line = data.rpartition(b"\n")[2]
+        if not last_line:
             return
         with self.results_file.open("r+b") as file:
-            if _parsed(tail.decode(errors="replace")):
+            if RunResult.from_line(last_line.decode(errors="replace")):
                 file.seek(0, os.SEEK_END)
                 file.write(b"\n")
             else:
-                file.truncate(len(data) - len(tail))
+                file.truncate(len(data) - len(last_line))
 
 
-def busy(run: Run) -> bool:
-    """Return whether a worker on this machine holds the run directory."""
+def _is_done(key: str, results: Mapping[str, RunResult]) -> bool:
+    return key in results and results[key].is_done
+
+
+def is_running(run: Run) -> bool:
+    """Return whether a worker on this machine has locked the run directory."""
     return is_locked(run.path, WORKER_LOCK)
-
-
-def _parsed(line: str) -> Result | None:
-    try:
-        result = json.loads(line)
-    except ValueError:
-        return None
-    if isinstance(result, dict) and {"key", "status"} <= result.keys():
-        return result
-    return None

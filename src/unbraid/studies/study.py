@@ -1,4 +1,4 @@
-"""A study: rows of runs, and the keys that say whether a run and its scores are there already."""
+"""Studies: rows of runs, and the keys that identify a run and its scores."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from unbraid.methods import find
 from unbraid.metrics import suite
 from unbraid.runs import Config, configure, version_0_1
 
-# Raised when a change of code changes what a run gives: every run is then made anew. A test
-# (tests/studies/test_numbers.py) holds today's numbers and asks for it.
-NUMBERS = 1
-# What the official CascadeVAE chooses its checkpoint by, and what its Table 2 reports.
+# Increase it when a change of the code changes the numbers of a run: studies then make every run
+# again. tests/studies/test_numbers.py has the current numbers and fails when they change.
+RESULTS_VERSION = 1
+# The score by which the official CascadeVAE selects its checkpoint, and the score of its Table 2.
 PAPER_METRICS = (
     suite.MetricSpec("factor-vae", "jeong2019"),
     suite.MetricSpec("classification", "one_to_one"),
@@ -27,7 +27,24 @@ PAPER_METRICS = (
 
 @dataclass(frozen=True)
 class Published:
-    """A published row: mean, std and best in percent, over a number of seeds."""
+    """Published figures of a row, in the unit of the table.
+
+    Parameters
+    ----------
+    mean, std : float
+        Mean and standard deviation over seeds.
+    best : float
+        Best score of all seeds.
+    seeds : int, default 10
+        Number of seeds.
+
+    Examples
+    --------
+    Of nine zeros and a one the mean is 0.1, the std 0.3, and the best exactly √9 stds above:
+
+    >>> Published(0.1, 0.3, 1.0).is_impossible, Published(0.1, 0.3, 1.1).is_impossible
+    (False, True)
+    """
 
     mean: float
     std: float
@@ -35,71 +52,94 @@ class Published:
     seeds: int = 10
 
     @property
-    def most(self) -> float:
-        """How many stds from its mean the best of so many numbers can lie.
+    def max_deviation_of_best(self) -> float:
+        """Largest possible distance of the best score from the mean, in stds.
 
-        √(n − 1) for a std that divides by n; (n − 1)/√n, which is less, for one by n − 1.
+        It is √(n − 1) for a std that divides by n, and (n − 1)/√n, which is less, for one that
+        divides by n − 1.
         """
         return math.sqrt(self.seeds - 1)
 
     @property
-    def impossible(self) -> bool:
-        """Whether these cannot be mean, std and best of the same numbers, whichever std is meant.
+    def is_impossible(self) -> bool:
+        """Whether no scores have this mean, std and best, under either definition of the std.
 
-        Each may be rounded by half a hundredth.
+        Each figure may be rounded by half a hundredth.
         """
-        return abs(self.best - self.mean) - 0.01 > self.most * (self.std + 0.005)
+        deviation = abs(self.best - self.mean) - 0.01
+        return deviation > self.max_deviation_of_best * (self.std + 0.005)
 
 
 @dataclass(frozen=True)
 class PrimaryScore:
-    """The score that a table is about: a metric's under a protocol, and which of its parts."""
+    """The score that a table reports.
 
-    job: suite.MetricSpec
+    Parameters
+    ----------
+    spec : MetricSpec
+        Metric and protocol.
+    part : str, default ""
+        Which of the metric's scores, if it has several (`dci` has three).
+    """
+
+    spec: suite.MetricSpec
     part: str = ""
 
     @property
     def title(self) -> str:
-        """As it is called wherever scores are printed."""
-        return self.job.part_title(self.part) if self.part else self.job.title
+        """Title of the score in tables."""
+        return self.spec.part_title(self.part) if self.part else self.spec.title
 
     @property
     def name(self) -> str:
-        """What it is called among the scores of a checkpoint: the first part has no name there."""
-        other = self.part and self.part != self.job.parts[0]
-        return " ".join([*self.job, *([self.part] if other else [])])
+        """Key of the score among the scores of a checkpoint; the first part has no suffix."""
+        has_suffix = self.part and self.part != self.spec.parts[0]
+        return " ".join([*self.spec, *([self.part] if has_suffix else [])])
 
     @property
     def needs_labels(self) -> bool:
-        """Whether whoever chooses by it chooses by labels."""
-        return self.job.metric not in suite.WITHOUT_FACTORS
+        """Whether selecting by this score is selecting by labels."""
+        return self.spec.metric not in suite.WITHOUT_FACTORS
 
     @property
-    def is_share(self) -> bool:
-        """Whether it goes from 0 to 1, and up; what needs no labels is a distance from 0."""
+    def is_percent(self) -> bool:
+        """Whether the score is between 0 and 1 and higher is better.
+
+        Scores without labels are distances from 0.
+        """
         return self.needs_labels
 
     @property
     def unit(self) -> str:
-        """What the numbers of the table are."""
-        return "percent" if self.is_share else "the less the better"
+        """Unit of the table's numbers."""
+        return "percent" if self.is_percent else "lower is better"
 
-    def shown(self, score: float) -> float:
-        """The score in that unit."""
-        return round((100 if self.is_share else 1) * score, 6)
+    def in_unit(self, score: float) -> float:
+        """Return a score in the unit of the table."""
+        return round((100 if self.is_percent else 1) * score, 6)
 
     def best(self, scores: Iterable[float]) -> float | None:
-        """The best of some; None of none."""
-        choose = max if self.is_share else min
-        return choose(scores, default=None)
+        """Return the best score, or None if there are none."""
+        best = max if self.is_percent else min
+        return best(scores, default=None)
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """What is scored of a run: the last checkpoint and, if asked, others as it goes.
+    """Which checkpoints of a run are scored, on which images. All runs use the same images.
 
-    The last one is scored on `images` images, 0 for all; `checkpoints` evenly spaced ones, if any,
-    on `sample` images by the protocols in `by`. Every run is scored on the same images.
+    Parameters
+    ----------
+    metrics : tuple of str
+        Metrics of the last checkpoint, under all their protocols.
+    by : tuple of MetricSpec
+        Metrics and protocols of the checkpoints during training.
+    checkpoints : int
+        Number of evenly spaced checkpoints scored during training; 0 for none.
+    sample : int
+        Number of images on which these are scored.
+    images : int, default 0
+        Number of images on which the last checkpoint is scored; 0 for all.
     """
 
     metrics: tuple[str, ...]
@@ -109,66 +149,72 @@ class Scoring:
     images: int = 0
 
     @property
-    def along(self) -> dict[str, Any]:
-        """What is kept and scored as a run goes, which nothing makes up for once it is trained."""
-        marks = {"checkpoints": self.checkpoints, "by": self.by} if self.checkpoints else {}
-        return {"sample": self.sample, **marks}
+    def during_training(self) -> dict[str, Any]:
+        """What is scored during training, which cannot be added to a run that is trained."""
+        checkpoints = {"checkpoints": self.checkpoints, "by": self.by} if self.checkpoints else {}
+        return {"sample": self.sample, **checkpoints}
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a study: everything that fixes its numbers."""
+    """One run of a study: everything that determines its numbers."""
 
     config: Config
     scoring: Scoring
 
     def as_table(self) -> dict[str, Any]:
-        """The same as plain values, for a worker and for the key."""
+        """Return the job as plain values, for a worker process."""
         scoring = dataclasses.asdict(self.scoring)
         if not self.scoring.images:
-            # So that studies from before there was a choice keep their keys.
+            # Studies from before this option keep their keys.
             del scoring["images"]
         return {"config": self.config.as_table(), "scoring": scoring}
 
     @staticmethod
-    def of_table(table: dict[str, Any]) -> Job:
-        """A job from what `as_table` gave; UserError as for a configuration."""
+    def from_table(table: dict[str, Any]) -> Job:
+        """Return the job that `as_table` wrote.
+
+        Raises
+        ------
+        UserError
+            If the configuration is invalid.
+        """
         config, scoring = version_0_1.current_config(table["config"]), table["scoring"]
         run = {name: config[name] for name in ("data", "seed", "precision")} | config["budget"]
-        by = tuple(suite.MetricSpec(*job) for job in scoring["by"])
-        found = configure(find(config["method"]), None, config["hyperparameters"], run)
+        by = tuple(suite.MetricSpec(*spec) for spec in scoring["by"])
+        configured = configure(find(config["method"]), None, config["hyperparameters"], run)
         return Job(
-            dataclasses.replace(found, fingerprint=config.get("fingerprint", "")),
+            dataclasses.replace(configured, fingerprint=config.get("fingerprint", "")),
             Scoring(**{**scoring, "metrics": tuple(scoring["metrics"]), "by": by}),
         )
 
     @property
-    def _digested(self) -> dict[str, Any]:
+    def _digested_config(self) -> dict[str, Any]:
         return version_0_1.digested_config(self.config.as_table())
 
     @property
     def key(self) -> str:
-        """The result's: of configuration, data, scoring and the version of code that matters."""
-        return _digest({**self.as_table(), "config": self._digested})
+        """Key of the result: a digest of configuration, data, scoring and `RESULTS_VERSION`."""
+        return _digest({**self.as_table(), "config": self._digested_config})
 
     @property
     def name(self) -> str:
-        """The run directory's name, with a key of all but what is scored of the last checkpoint.
+        """Name of the run directory, with a digest of all but the scoring of the last checkpoint.
 
-        So a run that is trained can be given another metric, or more images.
+        A trained run can so be scored by another metric, or on more images.
         """
-        run = _digest({"config": self._digested, "along": self.scoring.along})
+        run = _digest({"config": self._digested_config, "along": self.scoring.during_training})
         return f"{self.config.method.name}-seed{self.config.seed}-{run}"
 
 
 def _digest(table: dict[str, Any]) -> str:
-    text = json.dumps({"numbers": NUMBERS, **table}, sort_keys=True)
+    text = json.dumps({"numbers": RESULTS_VERSION, **table}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table: one method with its hyperparameters, a run per seed."""
+    """A row of the table: one method with its hyperparameters, one job per seed."""
 
     title: str
     jobs: tuple[Job, ...]
@@ -177,10 +223,22 @@ class Row:
 
 @dataclass(frozen=True)
 class Study:
-    """A grid of runs and how the table reads it.
+    """A grid of runs and the table made from it.
 
-    `primary_score` is what the table is about. A worker that stays silent for
-    `hang_timeout_minutes` minutes is ended; a failed run is tried again `retries` times.
+    Parameters
+    ----------
+    title, source : str
+        Title of the study; source of the published figures, empty if there are none.
+    text : str
+        Content of the study file.
+    primary_score : PrimaryScore
+        The score that the table reports.
+    rows : tuple of Row
+        Rows of the table.
+    retries : int
+        How many times a failed run is retried.
+    hang_timeout_minutes : float
+        Minutes without output after which a worker is killed.
     """
 
     title: str
@@ -193,24 +251,35 @@ class Study:
 
     @property
     def jobs(self) -> list[Job]:
-        """Every run once, the first seed of every row first."""
+        """All jobs without duplicates, ordered by seed, then by row."""
         by_seed = itertools.zip_longest(*[row.jobs for row in self.rows])
         jobs = [job for seed in by_seed for job in seed if job is not None]
         return list({job.key: job for job in jobs}.values())
 
 
 def populations(jobs: Sequence[Job], members: int) -> list[list[Job]]:
-    """The jobs in groups that differ in their seed alone, `members` in each at most.
+    """Group jobs that differ only in their seed, for training as one population.
 
-    The group whose first job comes first is first. What must be `alone` is.
+    Parameters
+    ----------
+    jobs : sequence of Job
+        Jobs of a study.
+    members : int
+        Maximum number of jobs in a population.
+
+    Returns
+    -------
+    list of list of Job
+        Populations in order of their first jobs. Jobs of a method without `supports_vmap` are
+        populations of one.
     """
     groups: dict[str, list[list[Job]]] = {}
     for job in jobs:
         config = dataclasses.replace(job.config, seed=0)
-        alike = groups.setdefault(dataclasses.replace(job, config=config).key, [[]])
-        if len(alike[-1]) == (members if config.method.supports_vmap else 1):
-            alike.append([])
-        alike[-1].append(job)
-    place = {job.key: i for i, job in enumerate(jobs)}
-    every = [group for alike in groups.values() for group in alike]
-    return sorted(every, key=lambda group: place[group[0].key])
+        same_but_seed = groups.setdefault(dataclasses.replace(job, config=config).key, [[]])
+        if len(same_but_seed[-1]) == (members if config.method.supports_vmap else 1):
+            same_but_seed.append([])
+        same_but_seed[-1].append(job)
+    position = {job.key: i for i, job in enumerate(jobs)}
+    all_populations = [population for group in groups.values() for population in group]
+    return sorted(all_populations, key=lambda population: position[population[0].key])

@@ -1,62 +1,105 @@
-"""What a study measured: every member, and each row's statistics."""
+"""Results of a study by row: all members, and statistics over them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from unbraid.studies.criteria import compared
-from unbraid.studies.store import DONE, FAILED, Result, Store
+from unbraid.studies.criteria import compare_members
+from unbraid.studies.results import DONE, FAILED, MISSING, RunResult
+from unbraid.studies.store import Store
 from unbraid.studies.study import Job, PrimaryScore, Published, Row, Study
 from unbraid.studies.worker import read_sample
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of n scores: mean, std (n − 1), the mean's standard error, the best; None if undefined."""
+    """Statistics of n scores; None where undefined.
+
+    Parameters
+    ----------
+    n : int
+        Number of scores.
+    mean, std, standard_error : float or None
+        Mean, standard deviation (n − 1), and standard error of the mean.
+    best : float or None
+        Best score.
+    """
 
     n: int
     mean: float | None
     std: float | None
-    error: float | None
+    standard_error: float | None
     best: float | None
 
     @staticmethod
-    def of(scores: Sequence[float], best: float | None = None) -> Statistics:
-        """The statistics of these scores, the best of which is the highest, or the one given."""
+    def from_scores(scores: Sequence[float], best: float | None = None) -> Statistics:
+        """Compute the statistics of scores.
+
+        Parameters
+        ----------
+        scores : sequence of float
+            The scores.
+        best : float, optional
+            The best of them, by default the highest.
+
+        Examples
+        --------
+        >>> Statistics.from_scores([50.0, 60.0, 70.0])
+        Statistics(n=3, mean=60.0, std=10.0, standard_error=5.773502691896258, best=70.0)
+        """
         n = len(scores)
         if not n:
             return Statistics(0, None, None, None, None)
         std = float(np.std(scores, ddof=1)) if n > 1 else None
-        error = None if std is None else std / n**0.5
+        standard_error = None if std is None else std / n**0.5
         best = max(scores) if best is None else best
-        return Statistics(n, float(np.mean(scores)), std, error, best)
+        return Statistics(n, float(np.mean(scores)), std, standard_error, best)
 
-    def off(self, published: Published | None) -> float | None:
-        """Mean less the published one, in standard errors of that difference."""
-        if published is None or self.mean is None or self.error is None:
+    def difference_in_se(self, published: Published | None) -> float | None:
+        """Return the mean minus the published mean, in standard errors of that difference."""
+        if published is None or self.mean is None or self.standard_error is None:
             return None
-        error = float(np.hypot(self.error, published.std / published.seeds**0.5))
+        error = float(np.hypot(self.standard_error, published.std / published.seeds**0.5))
         return (self.mean - published.mean) / error if error > 0 else None
 
 
 @dataclass(frozen=True)
 class Member:
-    """One run of a row: its scores as shown, if it is done, and its label-free criteria."""
+    """One run of a row.
+
+    Parameters
+    ----------
+    job : Job
+        The run.
+    status : str
+        "done", "failed" or "missing".
+    reason : str or None
+        Why it failed.
+    score : float or None
+        Score of the last checkpoint in the unit of the table.
+    best_checkpoint_score, best_checkpoint_step : float or None, int or None
+        Best score of the checkpoints during training, and its step.
+    criteria : dict of str to float
+        Label-free criteria, by their names in `CRITERIA`.
+    training_seconds : float or None
+        Duration of training alone.
+    """
 
     job: Job
     status: str
-    reason: str | None
-    score: float | None
-    best: float | None
-    best_step: int | None
-    criteria: dict[str, float]
-    seconds: float | None
+    reason: str | None = None
+    score: float | None = None
+    best_checkpoint_score: float | None = None
+    best_checkpoint_step: int | None = None
+    criteria: Mapping[str, float] = field(default_factory=dict)
+    training_seconds: float | None = None
 
     @property
     def seed(self) -> int:
+        """Seed of the run."""
         return self.job.config.seed
 
 
@@ -69,105 +112,116 @@ class RowResult:
     primary_score: PrimaryScore
 
     @property
-    def trained(self) -> list[Member]:
-        """The members that are done, with or without a score."""
+    def completed(self) -> list[Member]:
+        """Members that are done, with or without a score."""
         return [m for m in self.members if m.status == DONE]
 
     @property
-    def done(self) -> list[Member]:
-        """The members that have a score."""
+    def scored(self) -> list[Member]:
+        """Members that have a score."""
         return [m for m in self.members if m.score is not None]
 
     @property
     def marked_title(self) -> str:
-        """The row's title, marked where what is published cannot be true."""
+        """Title of the row, with a dagger if the published figures are impossible."""
         published = self.row.published
-        return self.row.title + (" †" if published and published.impossible else "")
+        return self.row.title + (" †" if published and published.is_impossible else "")
 
     @property
-    def last(self) -> Statistics:
-        """Of the last checkpoints' scores: the claim."""
-        return self._of([m.score for m in self.members if m.score is not None])
+    def last_checkpoint(self) -> Statistics:
+        """Statistics of the scores of the last checkpoints."""
+        return self._statistics([m.score for m in self.members])
 
     @property
-    def best(self) -> Statistics:
-        """Of each member's best checkpoint by the score itself: the paper's protocol."""
-        return self._of([m.best for m in self.members if m.best is not None])
+    def best_checkpoint(self) -> Statistics:
+        """Statistics of each member's best checkpoint by the score itself, as in the paper."""
+        return self._statistics([m.best_checkpoint_score for m in self.members])
 
-    def _of(self, scores: list[float]) -> Statistics:
-        return Statistics.of(scores, self.primary_score.best(scores))
-
-    @property
-    def winner(self) -> Member | None:
-        """The member with the best score, the lower seed of two."""
-        best = self.last.best
-        best_of_all = [m for m in self.done if m.score == best]
-        return min(best_of_all, key=lambda m: m.seed, default=None)
-
-    def chosen(self, criterion: str) -> Member | None:
-        """The member that a label-free criterion puts first; None where it has no choice.
-
-        Of one member there is none, nor where it is the same for all, and two are always as like
-        each other as the other way round.
-        """
-        have = [m for m in self.done if criterion in m.criteria]
-        apart = len({m.criteria[criterion] for m in have}) > 1
-        if not apart or len(have) < (2 if criterion == "elbo" else 3):
-            return None
-        return max(have, key=lambda m: m.criteria[criterion], default=None)
+    def _statistics(self, scores: Sequence[float | None]) -> Statistics:
+        defined = [score for score in scores if score is not None]
+        return Statistics.from_scores(defined, self.primary_score.best(defined))
 
     @property
-    def median(self) -> Member | None:
-        """The member in the middle by score, the lower of two."""
-        ranked = sorted(self.done, key=lambda m: (m.score or 0.0, m.seed))
+    def best_member(self) -> Member | None:
+        """The member with the best score, and of equals the one with the lowest seed."""
+        best = self.last_checkpoint.best
+        equals = [m for m in self.scored if m.score == best]
+        return min(equals, key=lambda m: m.seed, default=None)
+
+    @property
+    def median_member(self) -> Member | None:
+        """The member with the median score, the lower one of an even number."""
+        ranked = sorted(self.scored, key=lambda m: (m.score or 0.0, m.seed))
         return ranked[(len(ranked) - 1) // 2] if ranked else None
+
+    def selected_by(self, criterion: str) -> Member | None:
+        """Return the member that a label-free criterion ranks first.
+
+        Parameters
+        ----------
+        criterion : str
+            A name in `CRITERIA`.
+
+        Returns
+        -------
+        Member or None
+            None if the criterion cannot rank: it is equal for all members, or there are too few.
+            The ELBO needs two members; UDR and agreement, which are symmetric, need three.
+        """
+        ranked = [m for m in self.scored if criterion in m.criteria]
+        differs = len({m.criteria[criterion] for m in ranked}) > 1
+        if not differs or len(ranked) < (2 if criterion == "elbo" else 3):
+            return None
+        return max(ranked, key=lambda m: m.criteria[criterion])
 
 
 def measure(study: Study, store: Store) -> list[RowResult]:
-    """Every row of a study as far as its runs are there.
+    """Return the results of every row of a study so far.
 
-    UDR and agreement need the run directories; a study without them has neither.
+    UDR and agreement need the run directories and are left out without them.
     """
-    known = store.results()
-    return [_line(row, study, known, store) for row in study.rows]
+    results = store.results()
+    return [_row_result(row, study, results, store) for row in study.rows]
 
 
-def _line(row: Row, study: Study, known: dict[str, Result], store: Store) -> RowResult:
+def _row_result(
+    row: Row, study: Study, results: Mapping[str, RunResult], store: Store
+) -> RowResult:
     codes = {}
     for job in row.jobs:
-        done = known.get(job.key, {}).get("status") == DONE
-        if done and (sample := read_sample(store.run(job))) is not None:
+        is_done = job.key in results and results[job.key].is_done
+        if is_done and (sample := read_sample(store.run(job))) is not None:
             codes[job.key] = sample
-    others = compared(codes)
-    members = [_member(j, study, known.get(j.key), others.get(j.key, {})) for j in row.jobs]
-    return RowResult(row, tuple(members), study.primary_score)
-
-
-def _member(job: Job, study: Study, result: Result | None, others: dict[str, float]) -> Member:
-    if result is None:
-        return Member(job, "missing", None, None, None, None, {}, None)
-    if result["status"] == FAILED:
-        reason = f"{result['reasons'][-1]} ({result['attempts']} attempts)"
-        return Member(job, FAILED, reason, None, None, None, {}, None)
-    head = study.primary_score
-    scores = [
-        head.shown(row["score"])
-        for row in result["scores"]
-        if (row["name"], row["protocol"]) == head.job and row["metric"] == head.title
-    ]
-    marks = {
-        int(step): head.shown(scores[head.name])
-        for step, scores in result["checkpoints"].items()
-        if head.name in scores
-    }
-    best = head.best(marks.values())
-    return Member(
-        job,
-        DONE,
-        None,
-        scores[0] if scores else None,
-        best,
-        next((step for step, score in marks.items() if score == best), None),
-        {"elbo": result["elbo"], **others},
-        result["training_seconds"],
+    criteria = compare_members(codes)
+    members = tuple(
+        _member(job, study.primary_score, results.get(job.key), criteria.get(job.key, {}))
+        for job in row.jobs
     )
+    return RowResult(row, members, study.primary_score)
+
+
+def _member(
+    job: Job, primary_score: PrimaryScore, result: RunResult | None, criteria: dict[str, float]
+) -> Member:
+    if result is None:
+        return Member(job, MISSING)
+    if result.status == FAILED:
+        return Member(job, FAILED, f"{result.reasons[-1]} ({result.attempts} attempts)")
+    score = next(
+        (
+            primary_score.in_unit(row["score"])
+            for row in result.scores
+            if (row["name"], row["protocol"]) == primary_score.spec
+            and row["metric"] == primary_score.title
+        ),
+        None,
+    )
+    checkpoint_scores = {
+        int(step): primary_score.in_unit(value)
+        for step, scores in result.checkpoints.items()
+        if (value := scores.get(primary_score.name)) is not None
+    }
+    best = primary_score.best(checkpoint_scores.values())
+    best_step = next((step for step, value in checkpoint_scores.items() if value == best), None)
+    elbo = {} if result.elbo is None else {"elbo": result.elbo}
+    return Member(job, DONE, None, score, best, best_step, elbo | criteria, result.training_seconds)
