@@ -1,4 +1,4 @@
-"""Side by side: dimensions are matched by what they say, whatever their order and sign."""
+"""Comparison of runs: dimensions match whatever their order, sign and scale."""
 
 import dataclasses
 from pathlib import Path
@@ -29,7 +29,7 @@ def test_matching_undoes_order_sign_and_scale() -> None:
         assert pair.correlation == pytest.approx(np.sign(scale[pair.right]), abs=1e-9)
 
 
-def test_dimensions_left_over_and_constant_ones() -> None:
+def test_unmatched_and_constant_dimensions() -> None:
     rng = np.random.default_rng(0)
     left = rng.normal(size=(500, 2))
     right = np.stack([np.full(500, 3.0), left[:, 1], rng.normal(size=500)], axis=1)
@@ -37,18 +37,17 @@ def test_dimensions_left_over_and_constant_ones() -> None:
     assert pairs[1].right == 1
     assert pairs[1].correlation == pytest.approx(1)
     assert pairs[2] == compare.Pair(None, ({0, 2} - {pairs[0].right}).pop(), 0.0)
-    back = compare.match(right, left)
-    assert [p.left for p in back] == [0, 1, 2]
-    assert back[1].right == 1
-    assert sum(p.right is None for p in back) == 1
-    # One by one is not best in all: the sum of |r| is.
+    swapped = compare.match(right, left)
+    assert [p.left for p in swapped] == [0, 1, 2]
+    assert swapped[1].right == 1
+    assert sum(p.right is None for p in swapped) == 1
     assert compare.match(left[:, :1], np.full((500, 1), 2.0))[0].correlation == 0
 
 
-def test_the_greatest_sum_wins_over_the_greatest_entry() -> None:
-    """Correlations .9 .8 / .8 .1: greedy takes .9 + .1, the best is .8 + .8."""
-    wanted = np.array([[0.9, 0.8], [0.8, 0.1]])
-    gram = np.block([[np.eye(2), wanted], [wanted.T, np.eye(2)]])
+def test_the_matching_maximises_the_sum_of_correlations() -> None:
+    """Of the correlations .9 .8 / .8 .1, a greedy choice is .9 + .1; the best is .8 + .8."""
+    correlations = np.array([[0.9, 0.8], [0.8, 0.1]])
+    gram = np.block([[np.eye(2), correlations], [correlations.T, np.eye(2)]])
     values, vectors = np.linalg.eigh(gram)
     gram = (vectors * np.maximum(values, 0)) @ vectors.T
     points = np.random.default_rng(0).multivariate_normal(np.zeros(4), gram, size=20_000)
@@ -59,7 +58,7 @@ def test_the_greatest_sum_wins_over_the_greatest_entry() -> None:
 def test_a_run_matches_itself_with_its_dimensions_swapped(
     tiny_runs: dict[str, Run], table: ImageTable, tmp_path: Path
 ) -> None:
-    """Swap and mirror z in a copy of the networks: the right rows become the left ones."""
+    """Permute and negate z in a copy of the networks; the right rows must equal the left ones."""
     left = load_trained(tiny_runs["vae"], table)
     right = load_trained(tiny_runs["vae"], table)
     order, sign = [3, 0, 1, 2], torch.tensor([-1.0, 1.0, 1.0, -1.0])
@@ -76,15 +75,15 @@ def test_a_run_matches_itself_with_its_dimensions_swapped(
     for pair in compared.pairs:
         assert pair.right is not None
         assert pair.correlation == pytest.approx(sign[pair.right].item(), abs=1e-3)
-    one, _ = compare._rows(compared.left, compared.pairs, 0)
-    other, labels = compare._rows(compared.right, compared.pairs, 1)
-    np.testing.assert_allclose(one, other, atol=1e-5)
+    left_rows, _ = compare._rows(compared.left, compared.pairs, 0)
+    right_rows, labels = compare._rows(compared.right, compared.pairs, 1)
+    np.testing.assert_allclose(left_rows, right_rows, atol=1e-5)
     assert "r -1.00" in labels[0] + labels[1] + labels[2] + labels[3]
     assert (compared.left.originals == compared.right.originals).all()
 
 
 @pytest.mark.parametrize(("left", "right"), [("vae", "cascade-vae"), ("qlae", "joint-vae")])
-def test_the_figure_is_a_picture(
+def test_the_figure_is_a_valid_image(
     left: str, right: str, tiny_runs: dict[str, Run], table: ImageTable, tmp_path: Path
 ) -> None:
     runs = [load_trained(tiny_runs[name], table) for name in (left, right)]
@@ -95,27 +94,29 @@ def test_the_figure_is_a_picture(
         assert np.asarray(picture.convert("L")).std() > 5
 
 
-def test_runs_of_two_datasets_are_refused(tiny_runs: dict[str, Run], table: ImageTable) -> None:
-    one = load_trained(tiny_runs["vae"], table)
-    other = Trained(dataclasses.replace(one.config, data="faces"), one.parts, one.step)
-    with pytest.raises(UserError, match="data dsprites and faces: the same inputs are compared"):
-        compare.compare(one, other, table)
+def test_runs_of_two_datasets_are_an_error(tiny_runs: dict[str, Run], table: ImageTable) -> None:
+    left = load_trained(tiny_runs["vae"], table)
+    right = Trained(dataclasses.replace(left.config, data="faces"), left.parts, left.step)
+    with pytest.raises(
+        UserError, match="data dsprites and faces: both runs must have the same dataset"
+    ):
+        compare.compare(left, right, table)
 
 
-def test_a_code_that_is_not_random_is_traversed_over_its_codebook(
+def test_a_deterministic_code_is_traversed_over_its_codebook(
     tiny_runs: dict[str, Run], table: ImageTable, tmp_path: Path
 ) -> None:
     trained = load_trained(tiny_runs["qlae"], table)
-    drawn = traversal.traverse(trained, table, columns=4)
-    assert drawn.kl is None
-    assert drawn.values[0] == pytest.approx(-0.5, abs=0.01)
-    assert drawn.values[-1] == pytest.approx(0.5, abs=0.01)
-    assert traversal.row_labels(drawn) == ["z1", "z2", "z3", "z4"]
-    traversal.draw_png(tmp_path / "t.png", drawn, "qlae")
-    traversal.draw_gif(tmp_path / "t.gif", drawn)
+    traversals = traversal.traverse(trained, table, columns=4)
+    assert traversals.kl is None
+    assert traversals.values[0] == pytest.approx(-0.5, abs=0.01)
+    assert traversals.values[-1] == pytest.approx(0.5, abs=0.01)
+    assert traversal.row_labels(traversals) == ["z1", "z2", "z3", "z4"]
+    traversal.draw_png(tmp_path / "t.png", traversals, "qlae")
+    traversal.draw_gif(tmp_path / "t.gif", traversals)
 
 
-def test_a_code_that_is_not_random_is_scored_without_a_kl(
+def test_a_deterministic_code_is_scored_without_a_kl(
     tiny_runs: dict[str, Run], table: ImageTable
 ) -> None:
     space = dataclasses.replace(table.factors, sizes=(3, 2, 2, 2, 2))

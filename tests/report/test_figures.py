@@ -1,4 +1,4 @@
-"""The figures: what is in the arrays, and that the files are whole pictures."""
+"""The figures of a run: the arrays behind them, and that the files are valid images."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 from unbraid.data.images import ImageTable
-from unbraid.errors import UserError
+from unbraid.errors import ArgumentError, UserError
 from unbraid.methods import METHODS, find
 from unbraid.report import cascade_figure, traversal
 from unbraid.runs import Run
@@ -20,25 +20,25 @@ def test_a_traversal_moves_one_dimension_under_one_category(
     tiny_run: Run, table: ImageTable
 ) -> None:
     trained = load_trained(tiny_run, table)
-    drawn = traversal.traverse(trained, table, extent=1.5, columns=5)
-    assert drawn.images.shape == (3, 3, 5, 64, 64)
-    assert drawn.values.tolist() == [-1.5, -0.75, 0.0, 0.75, 1.5]
+    moved = traversal.traverse(trained, table, extent=1.5, columns=5)
+    assert moved.images.shape == (3, 3, 5, 64, 64)
+    assert moved.values.tolist() == [-1.5, -0.75, 0.0, 0.75, 1.5]
     rng = np.random.default_rng(0)
     index = rng.choice(len(table), 10_000, replace=False)
-    assert (drawn.originals == table.images(index[:8])[:, 0]).all()
+    assert (moved.originals == table.images(index[:8])[:, 0]).all()
     with torch.no_grad():
         mean, std = trained.parts["encoder"](torch.from_numpy(table.images(index[:1])).float())
         mean[0, 2] = 0.75
         code = torch.cat([mean, torch.tensor([[0.0, 1.0, 0.0]])], dim=1)
         expected = trained.parts["decoder"](code).sigmoid()[0, 0]
-    np.testing.assert_allclose(drawn.images[1, 2, 3], expected.numpy(), atol=1e-5)
+    np.testing.assert_allclose(moved.images[1, 2, 3], expected.numpy(), atol=1e-5)
     assert std.shape == (1, 3)
 
 
-def test_the_files_are_pictures(tiny_run: Run, table: ImageTable, tmp_path: Path) -> None:
-    drawn = traversal.traverse(load_trained(tiny_run, table), table, columns=4)
-    traversal.draw_png(tmp_path / "t.png", drawn, "tiny")
-    traversal.draw_gif(tmp_path / "t.gif", drawn)
+def test_the_files_are_valid_images(tiny_run: Run, table: ImageTable, tmp_path: Path) -> None:
+    traversals = traversal.traverse(load_trained(tiny_run, table), table, columns=4)
+    traversal.draw_png(tmp_path / "t.png", traversals, "tiny")
+    traversal.draw_gif(tmp_path / "t.gif", traversals)
     cascade_figure.draw(
         tmp_path / "c.png", tiny_run.read_log(), "tiny", tiny_run.read_config().method
     )
@@ -50,11 +50,14 @@ def test_the_files_are_pictures(tiny_run: Run, table: ImageTable, tmp_path: Path
             assert np.asarray(picture.convert("L")).std() > 5
 
 
-def test_mistakes_are_named(tiny_run: Run, table: ImageTable, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="its log is empty"):
+def test_mistakes_are_reported(tiny_run: Run, table: ImageTable, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="the log is empty"):
         cascade_figure.draw(tmp_path / "c.png", [], "run", find("vae")())
-    with pytest.raises(UserError, match="a traversal moves; give --extent above 0"):
-        traversal.traverse(load_trained(tiny_run, table), table, extent=0.0)
+    trained = load_trained(tiny_run, table)
+    with pytest.raises(ArgumentError, match=r"extent=0\.0: must be greater than 0"):
+        traversal.traverse(trained, table, extent=0.0)
+    with pytest.raises(ArgumentError, match="columns=1: must be at least 2"):
+        traversal.traverse(trained, table, columns=1)
 
 
 @pytest.mark.parametrize(
@@ -69,15 +72,35 @@ def test_mistakes_are_named(tiny_run: Run, table: ImageTable, tmp_path: Path) ->
 def test_d_is_marked_where_the_method_opens_it(
     name: str, steps: int, marks: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """JointVAE has a share of every category from the first record on, and opens nothing."""
-    given = {"stage_steps": 150, "warmup_stages": 2, "latent_dim": 3}
+    """The discrete code of JointVAE is open from the start, so nothing is marked."""
+    hyperparameters = {"stage_steps": 150, "warmup_stages": 2, "latent_dim": 3}
     fields = METHODS[name].__dataclass_fields__
-    method = METHODS[name](**{k: v for k, v in given.items() if k in fields})
+    method = METHODS[name](**{k: v for k, v in hyperparameters.items() if k in fields})
     log = [
         {"step": s, "kl": [1.0] * 3, "beta": [1.0] * 3, "reconstruction": 9.0, "share": [1.0]}
         for s in range(100, steps + 1, 100)
     ]
-    drawn = []
-    monkeypatch.setattr(Axes, "annotate", lambda self, text, xy, **_: drawn.append((text, xy[0])))
+    annotations = []
+    monkeypatch.setattr(
+        Axes, "annotate", lambda self, text, xy, **_: annotations.append((text, xy[0]))
+    )
     cascade_figure.draw(tmp_path / "c.png", log, "a run", method)
-    assert drawn == [(mark, 300) for mark in marks]
+    assert annotations == [(mark, 300) for mark in marks]
+
+
+def test_a_dimension_opens_where_its_beta_begins_to_fall() -> None:
+    """β of 4 and 2 for ten steps, falling from 2 to 1 over three records, then a single fall."""
+    betas = [[4, 2], [4, 2], [4, 1.7], [4, 1.3], [4, 1], [4, 1], [1, 1], [1, 1]]
+    log = [{"step": 10 * i, "beta": beta} for i, beta in enumerate(betas)]
+    method = find("vae")()
+    assert cascade_figure.openings(log, method) == ([20, 60], None)
+    assert cascade_figure.openings(log[:1], method) == ([], None)
+    assert cascade_figure.openings([], method) == ([], None)
+
+
+def test_the_chart_of_a_page_marks_the_openings_of_the_figure(tiny_run: Run) -> None:
+    log, method = tiny_run.read_log(), tiny_run.read_config().method
+    chart = cascade_figure.chart(log, method)
+    assert chart.count('class="curve') == 3
+    assert chart.count('class="mark"') == len(cascade_figure.openings(log, method).dimensions)
+    assert cascade_figure.chart([], method) == ""

@@ -1,4 +1,4 @@
-"""The study's page: what is in it, and what a real browser makes of it."""
+"""The page of a study: its contents, and how a real browser displays it."""
 
 import dataclasses
 import html
@@ -46,7 +46,7 @@ hyperparameters = { latent_dim = 3, stage_steps = 1, warmup_stages = 1 }
 
 @pytest.fixture(scope="module")
 def page(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of a study whose last run failed, written by the command."""
+    """Page of a study whose last run failed, written by the command."""
     folder = tmp_path_factory.mktemp("page")
     path = folder / "trial.toml"
     path.write_text(FILE)
@@ -76,9 +76,9 @@ def test_the_page_has_every_part(page: Path) -> None:
     assert "the published figures are impossible" in text
     assert "seed 2: hung (2 attempts)" in html.unescape(text)
     assert text.count('class="dot"') >= 4
-    # Each dimension of each median member: a slider, and a strip a category.
+    # A slider for each dimension of each median member, and a filmstrip for each category.
     assert text.count('<input type="range"') == 2 + 3
-    assert text.count("--strip: url") == 2 + 3 * 3
+    assert text.count("--filmstrip: url") == 2 + 3 * 3
     assert "d = 010" in text
     assert text.count("<figure><h3>CascadeVAE (stage_steps=1, warmup_stages=1), m=3</h3>") == 1
     assert "4 of 5" in text
@@ -101,64 +101,62 @@ def test_ticks_are_round_and_inside() -> None:
     assert charts.Scale(1010, 1090, 0, 1, True).ticks() == [1020, 1040, 1060, 1080]
     assert charts.Scale(1010, 2100, 0, 1, True).ticks() == [1500, 2000]
     assert charts.Scale(5, 5, 0, 100)(5) == 50
-    assert charts.thinned([(i, i) for i in range(1001)], 10)[-1] == (1000, 1000)
+    assert charts.subsample([(i, i) for i in range(1001)], 10)[-1] == (1000, 1000)
 
 
-def test_a_long_name_has_room() -> None:
-    """52 letters of 6 units, and the axis beside them as long as ever."""
+def test_a_long_name_fits() -> None:
+    """52 letters of 6 units; the axis to the right keeps its length."""
     name = "CascadeVAE-C (beta_low=1.0, stage_steps=1000), m=10"
-    short, long = (charts.strips([charts.Strip(n, [(50.0, "")], None)], "") for n in ("a", name))
-    ends = [float(re.findall(r'text x="([\d.]+)"[^>]*end', drawn)[0]) for drawn in (short, long)]
-    widths = [int(re.findall(r'viewBox="0 0 (\d+)', drawn)[0]) for drawn in (short, long)]
+    short, long = (
+        charts.strip_plot([charts.StripRow(n, [(50.0, "")], None)], "") for n in ("a", name)
+    )
+    ends = [float(re.findall(r'text x="([\d.]+)"[^>]*end', svg)[0]) for svg in (short, long)]
+    widths = [int(re.findall(r'viewBox="0 0 (\d+)', svg)[0]) for svg in (short, long)]
     assert ends[1] >= 6 * len(name)
     assert widths[1] - widths[0] == pytest.approx(ends[1] - ends[0], abs=1)
 
 
-def test_an_interval_that_goes_on_beyond_the_axis_has_an_arrow() -> None:
+def test_an_interval_that_extends_beyond_the_axis_has_an_arrow() -> None:
     dots: list[tuple[float, str]] = [(50.0, ""), (60.0, "")]
     ends = [(55.0, 52.0, 58.0), (55.0, -8.0, 58.0), (55.0, -8.0, 118.0)]
-    drawn = [charts.strips([charts.Strip("row", dots, interval)], "") for interval in ends]
-    assert [one.count('class="beyond"') for one in drawn] == [0, 1, 2]
+    plots = [charts.strip_plot([charts.StripRow("row", dots, interval)], "") for interval in ends]
+    assert [plot.count('class="beyond"') for plot in plots] == [0, 1, 2]
 
 
-def test_the_last_step_has_room() -> None:
-    """300,000 is seven letters, in the middle of which the axis ends."""
-    drawn = charts.curves([charts.Series([(0, 1.0), (300_000, 2.0)], "seed 0", "thick")], "nats")
-    width = int(re.findall(r'viewBox="0 0 (\d+)', drawn)[0])
-    (at,) = re.findall(r'text x="([\d.]+)"[^>]*middle[^>]*>300,000<', drawn)
-    assert float(at) + 7 * 6.8 / 2 <= width
+def test_the_last_step_label_fits() -> None:
+    """300,000 has seven letters and is centred at the end of the axis."""
+    chart = charts.line_chart(
+        [charts.Series([(0, 1.0), (300_000, 2.0)], "seed 0", "thick")], "nats"
+    )
+    width = int(re.findall(r'viewBox="0 0 (\d+)', chart)[0])
+    (position,) = re.findall(r'text x="([\d.]+)"[^>]*middle[^>]*>300,000<', chart)
+    assert float(position) + 7 * 6.8 / 2 <= width
 
 
-def test_a_correlation_is_with_the_better_score_and_tells_its_n(tmp_path: Path) -> None:
-    """The ELBO falls as a distance grows: it puts the best first, and so it does for a share."""
+def test_a_correlation_is_positive_if_the_criterion_ranks_best_first(tmp_path: Path) -> None:
+    """The ELBO ranks best first, both for a percentage and for a distance."""
     (tmp_path / "trial.toml").write_text(FILE)
-    line = measure(read(tmp_path / "trial.toml"), Store(tmp_path))[0]
+    result = measure(read(tmp_path / "trial.toml"), Store(tmp_path))[0]
     distance = PrimaryScore(suite.MetricSpec("unsupervised", "locatello2019"), "gaussian_tc")
-    found = []
-    for head, up in ((line.primary_score, 1), (distance, -1)):
+    tables = []
+    for primary_score, sign in ((result.primary_score, 1), (distance, -1)):
         members = [
-            dataclasses.replace(m, status="done", score=up * 10.0 * i, criteria={"elbo": i - 9.0})
-            for i, m in enumerate(line.members)
+            dataclasses.replace(m, status="done", score=sign * 10.0 * i, criteria={"elbo": i - 9.0})
+            for i, m in enumerate(result.members)
         ]
-        shown = dataclasses.replace(line, members=tuple(members), primary_score=head)
-        found.append(figures.correlations([shown, shown]))
-    assert found[0] == found[1]
-    *rows, (name, means) = found[0]
+        result = dataclasses.replace(result, members=tuple(members), primary_score=primary_score)
+        tables.append(figures.correlations([result, result]))
+    assert tables[0] == tables[1]
+    *rows, (name, means) = tables[0]
     assert [cells for _, cells in rows] == [["+1.00 (n = 3)", "—", "—"]] * 2
     assert (name, means) == ("mean over rows", ["+1.00 ± 0.00 (n = 2)", "—", "—"])
 
 
-def test_a_mark_is_where_a_fall_begins() -> None:
-    """β of 4 and 2 for ten steps, falling from 2 to 1 over three records, then one cut."""
-    betas = [[4, 2], [4, 2], [4, 1.7], [4, 1.3], [4, 1], [4, 1], [1, 1], [1, 1]]
-    log = [{"step": 10 * i, "beta": beta} for i, beta in enumerate(betas)]
-    assert figures.falls(log) == [20, 60]
-    assert figures.falls(log[:1]) == []
-
-
-def test_a_chart_alone_is_a_picture_in_both_lights(tmp_path: Path) -> None:
-    drawn = charts.strips([charts.Strip("a row", [(50.0, "seed 0")], (50.0, 45.0, 55.0))], "x")
-    text = charts.alone(drawn)
+def test_a_standalone_chart_follows_the_colour_scheme(tmp_path: Path) -> None:
+    plot = charts.strip_plot(
+        [charts.StripRow("a row", [(50.0, "seed 0")], (50.0, 45.0, 55.0))], "x"
+    )
+    text = charts.standalone(plot)
     root = ElementTree.fromstring(text)
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     assert next(e.tag.rpartition("}")[2] for e in root) == "style"
@@ -167,71 +165,73 @@ def test_a_chart_alone_is_a_picture_in_both_lights(tmp_path: Path) -> None:
 
 
 def test_names_in_a_chart_are_escaped() -> None:
-    drawn = charts.strips([charts.Strip("<b>", [(50.0, "a & b")], None)], "x < y")
-    assert "&lt;b&gt;" in drawn
-    assert "a &amp; b" in drawn
-    assert "x &lt; y" in drawn
+    plot = charts.strip_plot([charts.StripRow("<b>", [(50.0, "a & b")], None)], "x < y")
+    assert "&lt;b&gt;" in plot
+    assert "a &amp; b" in plot
+    assert "x &lt; y" in plot
 
 
 @pytest.fixture
-def opened(browser: Any, page: Path) -> Iterator[Callable[..., Any]]:
-    """The page in a tab of a browser that is offline; nothing of it may have failed."""
-    asked, failed, tabs = [], [], []
+def open_page(browser: Any, page: Path) -> Iterator[Callable[..., Any]]:
+    """Opens the page in a tab of an offline browser; fails after an error or a request."""
+    requests, errors, tabs = [], [], []
 
-    def opens(**how: Any) -> Any:
-        context = browser.new_context(viewport={"width": 1000, "height": 1600}, **how)
+    def open_tab(**kwargs: Any) -> Any:
+        context = browser.new_context(viewport={"width": 1000, "height": 1600}, **kwargs)
         tabs.append(context)
         context.set_offline(True)
         tab = context.new_page()
-        tab.on("request", lambda request: asked.append(request.url))
-        tab.on("pageerror", lambda error: failed.append(str(error)))
-        tab.on("console", lambda told: failed.append(told.text))
+        tab.on("request", lambda request: requests.append(request.url))
+        tab.on("pageerror", lambda error: errors.append(str(error)))
+        tab.on("console", lambda message: errors.append(message.text))
         tab.goto(page.as_uri())
         return tab
 
-    yield opens
-    assert not failed
-    assert [url for url in asked if not url.startswith("data:")] == [page.as_uri()]
+    yield open_tab
+    assert not errors
+    assert [url for url in requests if not url.startswith("data:")] == [page.as_uri()]
     for context in tabs:
         context.close()
 
 
-BEYOND = """[...document.querySelectorAll("*")].filter(e => {
+OUTSIDE = """[...document.querySelectorAll("*")].filter(e => {
     const box = e.getBoundingClientRect();
     return box.left < -0.5 || box.right > document.documentElement.clientWidth + 0.5;
 }).map(e => e.outerHTML.slice(0, 80))"""
-PLACES = "rows => rows.map(r => getComputedStyle(r.querySelector('.frame')).backgroundPositionX)"
+POSITIONS = "rows => rows.map(r => getComputedStyle(r.querySelector('.frame')).backgroundPositionX)"
 
 
-def test_a_slider_moves_its_own_frames(opened: Callable[..., Any]) -> None:
-    tab = opened()
-    assert tab.eval_on_selector_all(".dimension", PLACES) == ["-320px"] * 5
+def test_a_slider_moves_only_its_own_frames(open_page: Callable[..., Any]) -> None:
+    tab = open_page()
+    assert tab.eval_on_selector_all(".dimension", POSITIONS) == ["-320px"] * 5
     tab.locator(".dimension input").first.press("End")
-    assert tab.eval_on_selector_all(".dimension", PLACES) == ["-640px", *["-320px"] * 4]
+    assert tab.eval_on_selector_all(".dimension", POSITIONS) == ["-640px", *["-320px"] * 4]
 
 
 @pytest.mark.parametrize(("scheme", "paper"), [("dark", (21, 24, 28)), ("light", (253, 253, 251))])
-def test_the_page_is_drawn_light_and_dark(
-    scheme: str, paper: tuple[int, int, int], opened: Callable[..., Any]
+def test_the_page_has_a_light_and_a_dark_mode(
+    scheme: str, paper: tuple[int, int, int], open_page: Callable[..., Any]
 ) -> None:
-    with Image.open(io.BytesIO(opened(color_scheme=scheme).screenshot())) as drawn:
+    with Image.open(io.BytesIO(open_page(color_scheme=scheme).screenshot())) as drawn:
         pixels = drawn.convert("RGB")
         assert pixels.getpixel((3, 3)) == paper
         assert len(pixels.getcolors(1 << 24) or []) > 50
 
 
-def test_printed_it_shows_every_frame_and_stays_on_the_paper(opened: Callable[..., Any]) -> None:
-    """In the dark, too, paper is white; nothing is wider than A4 within its margins."""
-    tab = opened(color_scheme="dark")
+def test_the_printed_page_shows_all_frames_within_the_margins(
+    open_page: Callable[..., Any],
+) -> None:
+    """Paper is white in dark mode too, and nothing is wider than A4 without its margins."""
+    tab = open_page(color_scheme="dark")
     tab.emulate_media(media="print")
     tab.set_viewport_size({"width": 718, "height": 1000})
     assert not tab.locator(".dimension input").first.is_visible()
     assert not tab.locator(".frame").first.is_visible()
-    strips = tab.locator(".whole")
-    assert strips.count() > 5
-    assert all(strip.is_visible() for strip in strips.all())
-    # Labels of charts too, of which a browser cuts off what is outside.
-    assert tab.evaluate(BEYOND) == []
+    filmstrips = tab.locator(".all-frames")
+    assert filmstrips.count() > 5
+    assert all(filmstrip.is_visible() for filmstrip in filmstrips.all())
+    # Labels of charts too: a browser crops what is outside an SVG.
+    assert tab.evaluate(OUTSIDE) == []
     with Image.open(io.BytesIO(tab.screenshot())) as drawn:
         assert drawn.convert("RGB").getpixel((3, 3)) == (255, 255, 255)
     printed = tab.pdf(format="A4", print_background=False)

@@ -1,4 +1,4 @@
-"""The cascade's claim by stage: its arithmetic, its rows and its picture."""
+"""Information by stage: the arithmetic, the records and the figure."""
 
 import json
 import shutil
@@ -18,12 +18,12 @@ from unbraid.runs import Run
 
 
 def test_the_summands_of_total_correlation() -> None:
-    """I(x; z_1) = 2, I(x; z_2) = 3 and 4 together: they share 1. A third adds its own ½: 0."""
-    found = stage_figure.summands(np.array([[2.0, 4.0, 4.5]]), np.array([[2.0, 3.0, 0.5]]))
-    assert found.tolist() == [[1.0, 0.0]]
+    """I(x; z_1) = 2, I(x; z_2) = 3, together 4, so they share 1. A third adds its own ½: 0."""
+    summands = stage_figure.summands(np.array([[2.0, 4.0, 4.5]]), np.array([[2.0, 3.0, 0.5]]))
+    assert summands.tolist() == [[1.0, 0.0]]
 
 
-def test_what_is_open() -> None:
+def test_names_of_the_open_dimensions() -> None:
     method = CascadeVAE(latent_dim=3, stage_steps=10, warmup_stages=2)
     names = [open_dimensions(method, step) for step in (1, 10, 11, 20, 21, 30, 31, 99)]
     two, three = "z1 … z2", "z1 … z3"
@@ -36,7 +36,7 @@ def run(tiny_run: Run, tmp_path: Path) -> Run:
     return Run(tmp_path / "run")
 
 
-def test_every_stage_is_measured_by_the_same_images(run: Run, table: ImageTable) -> None:
+def test_every_stage_is_measured_on_the_same_images(run: Run, table: ImageTable) -> None:
     outcome = information.measure(run, table, images=256, seed=1, stages=True)
     assert json.loads((run.path / "information.json").read_text()) == outcome
     rows = outcome["stages"]
@@ -51,7 +51,7 @@ def test_every_stage_is_measured_by_the_same_images(run: Run, table: ImageTable)
     # The telescoping sum, exactly: each sample's logarithms cancel.
     total = stage_figure.summands(prefix, single).sum(axis=1)
     assert total == pytest.approx([row["total_correlation"] for row in rows], abs=1e-9)
-    # Stages are no part of what is measured of the run.
+    # Without stages, the other terms are the same.
     plain = information.measure(run, table, images=256, seed=1)
     assert plain == {key: value for key, value in outcome.items() if key != "stages"}
     stage_figure.draw(run.path / "stages.png", outcome, "tiny")

@@ -1,1 +1,1 @@
-"""DeviceDataset of runs."""
+"""Figures of runs and pages of studies. Nothing here trains or measures."""

@@ -1,11 +1,11 @@
-"""Charts as inline SVG: every colour is a CSS class or variable, so a page can be light or dark."""
+"""Charts as inline SVG. Every colour is a CSS class or variable, so a page can be light or dark."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from markupsafe import Markup
@@ -16,7 +16,7 @@ WIDTH, LEFT, RIGHT, TOP, BOTTOM = 640, 58, 24, 12, 34
 
 @dataclass(frozen=True)
 class Scale:
-    """A value to a place between `start` and `end`, linear or logarithmic."""
+    """Maps [low, high] to [start, end], linearly or logarithmically."""
 
     low: Number
     high: Number
@@ -25,23 +25,24 @@ class Scale:
     logarithmic: bool = False
 
     def __call__(self, value: Number) -> Number:
-        low, high = self._warped(self.low), self._warped(self.high)
-        share = (self._warped(value) - low) / (high - low) if high > low else 0.5
-        return round(self.start + share * (self.end - self.start), 1)
+        """Return the position of a value, rounded to 0.1."""
+        low, high = self._transform(self.low), self._transform(self.high)
+        fraction = (self._transform(value) - low) / (high - low) if high > low else 0.5
+        return round(self.start + fraction * (self.end - self.start), 1)
 
-    def _warped(self, value: Number) -> Number:
+    def _transform(self, value: Number) -> Number:
         return math.log(max(value, 1e-12)) if self.logarithmic else value
 
     def ticks(self) -> list[Number]:
-        """Round values in the range: 1, 2 or 5 times a power of ten, or steps of one such."""
+        """Return round values in the range: 1, 2 or 5 times a power of ten, or steps of one."""
         if self.logarithmic:
             exponents = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)))
-            round_ones = [m * 10.0**e for e in exponents for m in (1, 2, 5)]
-            inside = [t for t in round_ones if self.low <= t <= self.high]
-            # Between 1,010 and 1,090 there is no such value; there an axis is as good as linear.
-            return (
-                inside if len(inside) > 1 else dataclasses.replace(self, logarithmic=False).ticks()
-            )
+            candidates = [m * 10.0**e for e in exponents for m in (1, 2, 5)]
+            inside = [t for t in candidates if self.low <= t <= self.high]
+            if len(inside) > 1:
+                return inside
+            # There is no such value between 1,010 and 1,090, but that axis is nearly linear.
+            return dataclasses.replace(self, logarithmic=False).ticks()
         rough = (self.high - self.low) / 5 or 1.0
         power = 10 ** math.floor(math.log10(rough))
         step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough)
@@ -51,7 +52,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Series:
-    """A line: its points, its name and how it is drawn."""
+    """A line of a line chart; `kind` is "thin" or "thick", `hue` in degrees."""
 
     points: Sequence[tuple[Number, Number]]
     name: str
@@ -60,8 +61,8 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Strip:
-    """A row of dots on one axis, with the mean's interval and a published mean ± std."""
+class StripRow:
+    """A row of a strip plot: dots, the mean with its interval, and a published mean and std."""
 
     title: str
     dots: Sequence[tuple[Number, str]]
@@ -70,18 +71,17 @@ class Strip:
 
 
 @dataclass(frozen=True)
-class Dots:
-    """A cloud of points with a name for each."""
+class Scatter:
+    """Points of a scatter plot with a tooltip for each, and the labels of both axes."""
 
     points: Sequence[tuple[Number, Number, str]]
-    across: str
-    up: str
-    marks: Sequence[Number] = field(default=())
+    x_label: str
+    y_label: str
 
 
-def strips(rows: Sequence[Strip], across: str) -> Markup:
-    """One band a row: dots are seeds, the bar is the mean with its 95 % interval, ◇ published."""
-    # A letter of these charts is 6 to 6.8 units wide, by the font.
+def strip_plot(rows: Sequence[StripRow], x_label: str) -> Markup:
+    """Draw a band per row: dots, a bar for the mean with its 95 % interval, ◇ published mean."""
+    # A letter of these charts is 6 to 6.8 units wide, depending on the font.
     left, band = max(120, 20 + 6.8 * max((len(row.title) for row in rows), default=0)), 30
     width = round(left) + WIDTH - 250
     height = TOP + band * len(rows) + BOTTOM
@@ -93,134 +93,146 @@ def strips(rows: Sequence[Strip], across: str) -> Markup:
     step = 10.0 ** math.floor(math.log10(high - low)) / 2 if high - low > 1e-6 else 5.0
     first, last = math.floor(low / step), math.ceil(high / step)
     x = Scale(first * step, max(last, first + 1) * step + 1e-9, left, width - RIGHT)
-    parts = _axis_below(x, height - BOTTOM, across, TOP, width)
+    parts = _x_axis(x, height - BOTTOM, x_label, TOP, width)
     for number, row in enumerate(rows):
         y = TOP + band * (number + 0.5)
-        parts.append(_text(left - 10, y + 4, row.title, "end"))
+        parts.append(text(left - 10, y + 4, row.title, "end"))
         if row.published:
-            mean, std = row.published
-            parts.append(
-                Markup('<g class="published"><title>published {} ± {}</title>').format(mean, std)
-                + _line(x(mean - std), y + 9, x(mean + std), y + 9)
-                + Markup('<path d="M{0} {1}l5 5l-5 5l-5 -5z"/></g>').format(x(mean), y + 4)
-            )
+            parts.append(_published(row.published, x, y))
         if row.interval:
-            mean, lower, upper = row.interval
-            cut = [min(max(v, x.low), x.high) for v in (lower, upper)]
-            # An arrow where the interval goes on beyond the axis.
-            beyond = [
-                Markup('<path class="beyond" d="M{} {}l{} -4v8z"/>').format(x(end), y, inwards)
-                for end, whole, inwards in zip(cut, (lower, upper), (6, -6), strict=True)
-                if end != whole
-            ]
-            parts.append(
-                Markup(
-                    '<g class="interval"><title>mean {:.2f}, 95 %: {:.2f} to {:.2f}</title>'
-                ).format(mean, lower, upper)
-                + _line(x(cut[0]), y, x(cut[1]), y)
-                + Markup('<rect x="{}" y="{}" width="3" height="16"/></g>').format(
-                    x(mean) - 1.5, y - 8
-                )
-                + Markup("").join(beyond)
-            )
+            parts.append(_interval(row.interval, x, y))
         parts += [_dot(x(value), y, name) for value, name in row.dots]
-    return _svg(height, parts, width)
+    return svg(height, parts, width)
 
 
-def curves(
-    series: Sequence[Series], up: str, *, logarithmic: bool = False, marks: Sequence[Number] = ()
+def _published(mean_and_std: tuple[Number, Number], x: Scale, y: Number) -> Markup:
+    mean, std = mean_and_std
+    return (
+        Markup('<g class="published"><title>published {} ± {}</title>').format(mean, std)
+        + line(x(mean - std), y + 9, x(mean + std), y + 9)
+        + Markup('<path d="M{0} {1}l5 5l-5 5l-5 -5z"/></g>').format(x(mean), y + 4)
+    )
+
+
+def _interval(mean_and_ends: tuple[Number, Number, Number], x: Scale, y: Number) -> Markup:
+    """Draw a mean with its interval, and an arrow where the interval extends beyond the axis."""
+    mean, lower, upper = mean_and_ends
+    clipped = [min(max(v, x.low), x.high) for v in (lower, upper)]
+    arrows = [
+        Markup('<path class="beyond" d="M{} {}l{} -4v8z"/>').format(x(end), y, inwards)
+        for end, unclipped, inwards in zip(clipped, (lower, upper), (6, -6), strict=True)
+        if end != unclipped
+    ]
+    tooltip = Markup('<g class="interval"><title>mean {:.2f}, 95 %: {:.2f} to {:.2f}</title>')
+    return (
+        tooltip.format(mean, lower, upper)
+        + line(x(clipped[0]), y, x(clipped[1]), y)
+        + Markup('<rect x="{}" y="{}" width="3" height="16"/></g>').format(x(mean) - 1.5, y - 8)
+        + Markup("").join(arrows)
+    )
+
+
+def line_chart(
+    series: Sequence[Series],
+    y_label: str,
+    *,
+    logarithmic: bool = False,
+    marks: Sequence[Number] = (),
 ) -> Markup:
-    """Lines over steps; `marks` are steps at which something opened."""
+    """Draw lines against steps, and a dashed vertical line at each step in `marks`."""
     height = 220
-    points = [point for one in series for point in one.points]
+    points = [point for curve in series for point in curve.points]
     if not points:
         return Markup("")
     xs, ys = [p[0] for p in points], [p[1] for p in points]
     x = Scale(0, max(xs), LEFT, WIDTH - RIGHT)
     low = min(ys) if logarithmic else min(0.0, *ys)
     y = Scale(low, max(ys), height - BOTTOM, TOP, logarithmic)
-    parts = _axis_below(x, height - BOTTOM, "step", TOP)
-    for tick in y.ticks():
-        parts.append(_line(LEFT, y(tick), WIDTH - RIGHT, y(tick), "grid"))
-        parts.append(_text(LEFT - 6, y(tick) + 4, f"{tick:g}", "end"))
-    parts.append(
-        Markup(
-            '<text transform="translate(12 {}) rotate(-90)" text-anchor="middle">{}</text>'
-        ).format((height - BOTTOM + TOP) / 2, up)
-    )
-    parts += [_line(x(m), TOP, x(m), height - BOTTOM, "mark") for m in marks]
-    for one in series:
-        path = "M" + "L".join(f"{x(a)} {y(b)}" for a, b in one.points)
-        colour = "" if one.hue is None else f"stroke:hsl({one.hue} 70% var(--lightness))"
+    parts = _x_axis(x, height - BOTTOM, "step", TOP)
+    parts += _y_axis(y, LEFT, WIDTH - RIGHT, 6, y_label, (height - BOTTOM + TOP) / 2)
+    parts += [line(x(m), TOP, x(m), height - BOTTOM, "mark") for m in marks]
+    for curve in series:
+        path = "M" + "L".join(f"{x(a)} {y(b)}" for a, b in curve.points)
+        colour = "" if curve.hue is None else f"stroke:hsl({curve.hue} 70% var(--lightness))"
         parts.append(
             Markup('<path class="curve {}" style="{}" d="{}"><title>{}</title></path>').format(
-                one.kind, colour, path, one.name
+                curve.kind, colour, path, curve.name
             )
         )
-    return _svg(height, parts)
+    return svg(height, parts)
 
 
-def cloud(dots: Dots) -> Markup:
-    """Points on two axes, both in stds within a row."""
+def scatter_plot(scatter: Scatter) -> Markup:
+    """Draw points on two axes of the same symmetric range."""
     height = width = 300
-    if not dots.points:
+    if not scatter.points:
         return Markup("")
-    most = max(2.0, *[abs(v) for p in dots.points for v in p[:2]]) * 1.05
-    x = Scale(-most, most, 40, width - RIGHT)
-    y = Scale(-most, most, height - BOTTOM, TOP)
-    parts = _axis_below(x, height - BOTTOM, dots.across, TOP, width)
-    for tick in y.ticks():
-        parts.append(_line(40, y(tick), width - RIGHT, y(tick), "grid"))
-        parts.append(_text(36, y(tick) + 4, f"{tick:g}", "end"))
-    parts.append(
-        Markup(
-            '<text transform="translate(12 {}) rotate(-90)" text-anchor="middle">{}</text>'
-        ).format(height / 2, dots.up)
-    )
-    parts += [_dot(x(a), y(b), name) for a, b, name in dots.points]
-    return _svg(height, parts, width)
+    limit = max(2.0, *[abs(v) for p in scatter.points for v in p[:2]]) * 1.05
+    x = Scale(-limit, limit, 40, width - RIGHT)
+    y = Scale(-limit, limit, height - BOTTOM, TOP)
+    parts = _x_axis(x, height - BOTTOM, scatter.x_label, TOP, width)
+    parts += _y_axis(y, 40, width - RIGHT, 4, scatter.y_label, height / 2)
+    parts += [_dot(x(a), y(b), name) for a, b, name in scatter.points]
+    return svg(height, parts, width)
 
 
-def thinned(
-    points: Sequence[tuple[Number, Number]], most: int = 160
+def subsample(
+    points: Sequence[tuple[Number, Number]], max_points: int = 160
 ) -> list[tuple[Number, Number]]:
-    """At most about `most` of the points, evenly chosen, the last always."""
-    every = max(1, len(points) // most)
-    kept = list(points[::every])
-    if points and kept[-1] != points[-1]:
-        kept.append(points[-1])
-    return kept
+    """Return about `max_points` evenly spaced points, always with the last."""
+    every = max(1, len(points) // max_points)
+    chosen = list(points[::every])
+    if points and chosen[-1] != points[-1]:
+        chosen.append(points[-1])
+    return chosen
 
 
-def alone(drawn: Markup) -> str:
-    """A chart as an SVG file of its own, light or dark as whoever looks at it has it."""
+def standalone(chart: Markup) -> str:
+    """Return a chart as the text of an SVG file, which follows the viewer's colour scheme."""
     style = (Path(__file__).with_name("charts.css")).read_text()
     root = '<svg xmlns="http://www.w3.org/2000/svg" '
-    opened, rest = str(drawn).replace("<svg ", root, 1).split(">", 1)
-    return f"{opened}><style>{style}</style>{rest}\n"
+    start, rest = str(chart).replace("<svg ", root, 1).split(">", 1)
+    return f"{start}><style>{style}</style>{rest}\n"
 
 
-def _axis_below(
-    x: Scale, y: Number, label: str, top: Number, width: Number = WIDTH
-) -> list[Markup]:
+def _x_axis(x: Scale, y: Number, label: str, top: Number, width: Number = WIDTH) -> list[Markup]:
     parts = []
     for tick in x.ticks():
-        parts.append(_line(x(tick), top, x(tick), y, "grid"))
-        parts.append(_text(x(tick), y + 15, f"{tick:,g}", "middle"))
-    return [*parts, _text((x.start + width - RIGHT) / 2, y + 30, label, "middle")]
+        parts.append(line(x(tick), top, x(tick), y, "grid"))
+        parts.append(text(x(tick), y + 15, f"{tick:,g}", "middle"))
+    return [*parts, text((x.start + width - RIGHT) / 2, y + 30, label, "middle")]
 
 
-def _svg(height: Number, parts: Sequence[Markup], width: Number = WIDTH) -> Markup:
+def _y_axis(
+    y: Scale, left: Number, right: Number, gap: Number, label: str, middle: Number
+) -> list[Markup]:
+    turned = Markup('<text transform="translate(12 {}) rotate(-90)" text-anchor="middle">{}</text>')
+    return [*horizontal_ticks(y, left, right, gap), turned.format(middle, label)]
+
+
+def horizontal_ticks(y: Scale, left: Number, right: Number, gap: Number) -> list[Markup]:
+    """Return a grid line and a label for each tick of a vertical axis."""
+    parts = []
+    for tick in y.ticks():
+        parts.append(line(left, y(tick), right, y(tick), "grid"))
+        parts.append(text(left - gap, y(tick) + 4, f"{tick:g}", "end"))
+    return parts
+
+
+def svg(height: Number, parts: Sequence[Markup], width: Number = WIDTH) -> Markup:
+    """Return an SVG element with these parts."""
     start = Markup('<svg viewBox="0 0 {} {}" role="img">').format(width, height)
     return start + Markup("").join(parts) + Markup("</svg>")
 
 
-def _line(x1: Number, y1: Number, x2: Number, y2: Number, kind: str = "") -> Markup:
+def line(x1: Number, y1: Number, x2: Number, y2: Number, kind: str = "") -> Markup:
+    """Return a line element of a CSS class."""
     return Markup('<line class="{}" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(kind, x1, y1, x2, y2)
 
 
-def _text(x: Number, y: Number, text: str, anchor: str) -> Markup:
-    return Markup('<text x="{}" y="{}" text-anchor="{}">{}</text>').format(x, y, anchor, text)
+def text(x: Number, y: Number, content: str, anchor: str) -> Markup:
+    """Return a text element; `anchor` is "start", "middle" or "end"."""
+    return Markup('<text x="{}" y="{}" text-anchor="{}">{}</text>').format(x, y, anchor, content)
 
 
 def _dot(x: Number, y: Number, name: str) -> Markup:

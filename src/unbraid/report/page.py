@@ -1,13 +1,11 @@
-"""A study as one HTML file: tables, strips, curves, cascades, criteria, traversals, provenance.
+"""A study as one HTML page: tables, charts, traversals and provenance.
 
-Nothing is loaded from elsewhere: it opens offline, in light and dark, and prints.
+The page loads nothing from elsewhere: it opens offline, in light and dark mode, and can be printed.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,145 +21,157 @@ import unbraid
 from unbraid.data import load
 from unbraid.errors import UserError
 from unbraid.files import written_atomically
-from unbraid.report import charts, figures
-from unbraid.report.traversal import row_labels, traverse
+from unbraid.report import cascade_figure, charts, figures
+from unbraid.report.pixels import data_uri, encode_png, to_pixels
+from unbraid.report.traversal import category_names, row_labels, traverse
 from unbraid.runs.encode import load_trained
 from unbraid.studies.criteria import CRITERIA
-from unbraid.studies.rendered_tables import notes, rendered_tables
-from unbraid.studies.store import DONE, Store
-from unbraid.studies.study import NUMBERS, Study
+from unbraid.studies.rendered_tables import rendered_tables, table_notes
+from unbraid.studies.store import Store
+from unbraid.studies.study import RESULTS_VERSION, Study
 from unbraid.studies.table import Member, RowResult, measure
 
 
 class Dimension(NamedTuple):
-    """A row of a traversal: its name and a picture of all frames for each category."""
+    """A slider of a traversal: its label, and a data URI of all frames for each category."""
 
     name: str
-    strips: list[str]
+    filmstrips: list[str]
 
 
-class Block(NamedTuple):
-    """A method's traversal: the member shown, and its dimensions."""
+class TraversalBlock(NamedTuple):
+    """Traversals of one member; `reconstructions` starts with the originals. Pictures are URIs."""
 
     title: str
     frames: int
-    heads: list[str]
-    ends: tuple[float, float]
+    categories: list[str]
+    from_to: str
     dimensions: list[Dimension]
-    pairs: list[str]
+    reconstructions: list[str]
 
 
 def write(study: Study, store: Store, to: Path) -> None:
-    """Write the page of what is run so far; UserError if nothing is."""
-    lines = measure(study, store)
-    if not any(line.trained for line in lines):
+    """Write the page of all runs done so far; raise UserError if there are none."""
+    results = measure(study, store)
+    if not any(result.completed for result in results):
         raise UserError(
-            f"{store.path}: no run of the study is done, so there is nothing to report; give"
-            " unbraid study run first, or the --out that it had"
+            f"{store.path}: no run of the study is done, so there is nothing to report; start"
+            " `unbraid study run`, or set `out` to the directory of its runs"
         )
-    here = jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader("unbraid", "report"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    here.filters["code"] = _with_code
-    page = here.get_template("page.html.jinja").render(**_contents(study, store, lines))
+    environment.filters["code"] = _with_code
+    page = environment.get_template("page.html.jinja").render(**_contents(study, store, results))
     with written_atomically(to) as file:
         file.write(page.encode())
 
 
-def _contents(study: Study, store: Store, lines: list[RowResult]) -> dict[str, Any]:
-    head = study.primary_score
-    measured = [line for line in lines if line.trained]
-    logs = {m.job.key: store.run(m.job).read_log() for line in measured for m in line.trained}
+def _contents(study: Study, store: Store, results: list[RowResult]) -> dict[str, Any]:
+    primary = study.primary_score
+    completed = [result for result in results if result.completed]
+    logs = {m.job.key: store.run(m.job).read_log() for r in completed for m in r.completed}
+    medians = [(result, result.median_member) for result in completed]
     return {
         "study": study,
-        "sheets": rendered_tables(study, lines),
-        "notes": notes(study, lines),
-        "what": f"{head.title} under {head.job.protocol}, {head.unit}",
-        "strips": charts.strips(
-            [figures.strip(line) for line in lines],
-            f"{head.title}, {head.job.protocol}, {head.unit}: last checkpoint",
+        "tables": rendered_tables(study, results),
+        "notes": table_notes(study, results),
+        "score_name": f"{primary.title} under {primary.spec.protocol}, {primary.unit}",
+        "strip_plot": charts.strip_plot(
+            [figures.strip_row(result) for result in results],
+            f"{primary.title}, {primary.spec.protocol}, {primary.unit}: last checkpoint",
         ),
-        "impossible": any(line.marked_title != line.row.title for line in lines),
-        "curves": [(line.row.title, figures.learning(line, logs)) for line in measured],
+        "any_impossible": any(r.marked_title != r.row.title for r in results),
+        "learning_curves": [(r.row.title, figures.learning_curves(r, logs)) for r in completed],
         "cascades": [
-            (figures.titled(line, line.median), figures.cascade(line.median, logs))
-            for line in measured
-            if line.median
+            (
+                figures.member_title(result, member),
+                cascade_figure.chart(logs[member.job.key], member.job.config.method),
+            )
+            for result, member in medians
+            if member
         ],
-        "correlations": figures.correlations(measured),
-        "clouds": [(name, text, figures.cloud(name, measured)) for name, text in CRITERIA.items()],
-        "traversals": _traversals(measured, store),
+        "correlations": figures.correlations(completed),
+        "criteria": [
+            (name, text, figures.criterion_scatter(name, completed))
+            for name, text in CRITERIA.items()
+        ],
+        "traversals": _traversals(completed, store),
         "provenance": _provenance(study, store),
         "runs": [
-            (line, member, store.run(member.job).path.name)
-            for line in lines
-            for member in line.members
+            (result, member, store.run(member.job).path.name)
+            for result in results
+            for member in result.members
         ],
     }
 
 
 def _with_code(text: str) -> Markup:
-    """Text with what stands in backticks as code."""
+    """Escape a text and turn its backticks into code elements."""
     return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
 
 
-def _traversals(lines: Sequence[RowResult], store: Store) -> list[Block]:
-    """The median member of each row whose checkpoint is still there."""
-    shown = [(line, line.median) for line in lines if line.median]
-    there = [pair for pair in shown if store.run(pair[1].job).checkpoint_file.exists()]
-    bar = tqdm(there, desc="traversing", unit="method")
-    return [_block(figures.titled(line, member), member, store) for line, member in bar]
+def _traversals(results: Sequence[RowResult], store: Store) -> list[TraversalBlock]:
+    """Traverse the median member of each row whose checkpoint still exists."""
+    medians = [(result, result.median_member) for result in results]
+    available = [
+        (result, member)
+        for result, member in medians
+        if member and store.run(member.job).checkpoint_file.exists()
+    ]
+    bar = tqdm(available, desc="traversing", unit="method")
+    return [_block(figures.member_title(result, m), m, store) for result, m in bar]
 
 
-def _block(title: str, member: Member, store: Store) -> Block:
+def _block(title: str, member: Member, store: Store) -> TraversalBlock:
     table = load(member.job.config.data)
-    drawn = traverse(load_trained(store.run(member.job), table), table)
-    k = len(drawn.images)
-    heads = [f"d = {''.join(str(int(i == j)) for j in range(k))}" for i in range(k)]
-    return Block(
+    traversal = traverse(load_trained(store.run(member.job), table), table)
+    names = [f"d = {name}" for name in category_names(len(traversal.images))]
+    return TraversalBlock(
         title,
-        drawn.images.shape[2],
-        heads if drawn.discrete else [""],
-        (float(drawn.values[0]), float(drawn.values[-1])),
+        len(traversal.values),
+        names if traversal.discrete else [""],
+        traversal.from_to,
         [
-            Dimension(name, [_picture(drawn.images[block, z]) for block in range(k)])
-            for z, name in enumerate(row_labels(drawn))
+            Dimension(name, [_filmstrip(block[z]) for block in traversal.images])
+            for z, name in enumerate(row_labels(traversal))
         ],
-        [_picture(drawn.originals), _picture(drawn.reconstructions)],
+        [_filmstrip(traversal.originals), _filmstrip(traversal.reconstructions)],
     )
 
 
-def _picture(frames: np.ndarray) -> str:
-    """Frames side by side as a data URI."""
-    pixels = (255 * np.clip(np.concatenate(list(frames), axis=1), 0, 1)).astype(np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+def _filmstrip(frames: np.ndarray) -> str:
+    """Return a data URI of frames side by side."""
+    pixels = to_pixels(np.concatenate(list(frames), axis=1))
+    return data_uri(encode_png(Image.fromarray(pixels), optimize=True))
 
 
 def _provenance(study: Study, store: Store) -> list[tuple[str, str]]:
-    """Where the numbers come from."""
-    known = store.results()
-    done = [known[j.key] for j in study.jobs if known.get(j.key, {}).get("status") == DONE]
+    """Return the origin of the numbers as rows of a table."""
+    results = store.results()
+    done = [r for job in study.jobs if (r := results.get(job.key)) and r.is_done]
 
     def distinct(name: str) -> str:
-        return ", ".join(sorted({str(result[name]) for result in done}))
+        return ", ".join(sorted({str(result.table[name]) for result in done}))
 
-    started = sorted(result["started"] for result in done)
-    seconds = sum(result["training_seconds"] for result in done)
+    started = sorted(result.table["started"] for result in done)
+    seconds = sum(result.table["training_seconds"] for result in done)
     return [
         ("runs done", f"{len(done)} of {len(study.jobs)}"),
-        ("first and last started", f"{started[0]} and {started[-1]}"),
-        ("training in all", f"{seconds / 3600:.2f} worker-hours"),
+        ("first and last run started", f"{started[0]} and {started[-1]}"),
+        ("total training time", f"{seconds / 3600:.2f} worker-hours"),
         ("images scored", distinct("images")),
         ("data", distinct("data")),
         ("precision", distinct("precision")),
-        ("unbraid that trained", f"{distinct('unbraid')}, NUMBERS {NUMBERS}"),
-        ("unbraid that wrote this page", unbraid.__version__),
+        (
+            "unbraid version of the runs",
+            f"{distinct('unbraid')}, results version {RESULTS_VERSION}",
+        ),
+        ("unbraid version of this page", unbraid.__version__),
         ("torch", distinct("torch")),
         ("Python", distinct("python")),
         ("machine", distinct("machine")),
