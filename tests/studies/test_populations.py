@@ -20,6 +20,7 @@ from unbraid.errors import UserError
 from unbraid.runs import Run
 from unbraid.runs.checkpoint import read as read_checkpoint
 from unbraid.studies import executors, worker
+from unbraid.studies.samples import read_sample
 from unbraid.studies.store import Store
 from unbraid.studies.study import Job, populations
 from unbraid.studies.study_file import read
@@ -123,7 +124,7 @@ def test_members_of_one_step_are_scored_as_they_go(
         assert other["kl"] == pytest.approx(one["kl"], rel=1e-3, abs=1e-5)
         assert other["elbo"] == pytest.approx(one["elbo"], rel=1e-4)
         assert other["key"] == job.key
-        samples = [worker.read_sample(store.run(job)) for store in (alone, together)]
+        samples = [read_sample(store.run(job)) for store in (alone, together)]
         assert samples[0] is not None
         assert samples[1] is not None
         assert samples[1].mean == pytest.approx(samples[0].mean, rel=0.02, abs=2e-3)

@@ -9,9 +9,9 @@ import numpy as np
 
 from unbraid.studies.criteria import compare_members
 from unbraid.studies.results import DONE, FAILED, MISSING, RunResult
+from unbraid.studies.samples import read_sample
 from unbraid.studies.store import Store
 from unbraid.studies.study import Job, PrimaryScore, Published, Row, Study
-from unbraid.studies.worker import read_sample
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import io
 import json
 import os
 import signal
 import sys
 import threading
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -38,12 +36,10 @@ from unbraid.files import directory_lock, written_atomically
 from unbraid.metrics import suite
 from unbraid.runs import Config, Run
 from unbraid.runs.device import usable_device
+from unbraid.runs.run import WORKER_LOCK
 from unbraid.runs.encode import encode, load_trained
-from unbraid.studies.store import WORKER_LOCK
+from unbraid.studies.samples import save_sample
 from unbraid.studies.study import Job, PrimaryScore
-
-# Images of the sample that members are compared on, at most.
-COMPARED = 2_500
 
 
 def work(members: Mapping[Run, Job], table: ImageTable, *, device: str = "cpu") -> dict[Run, str]:
@@ -139,40 +135,9 @@ def eval_steps(steps: int, checkpoints: int) -> list[int]:
     return [steps * (i + 1) // number for i in range(number)]
 
 
-def save_sample(run: Run, codes: Codes) -> None:
-    """Keep codes of the sample for criteria that compare members: COMPARED images, in halves."""
-    some = slice(None, None, -(-len(codes.mean) // COMPARED))
-    arrays = {"mean": codes.mean[some].astype(np.float16)}
-    if codes.std is not None:
-        arrays["std"] = codes.std[some].astype(np.float16)
-    if codes.category is not None:
-        category = codes.category[some].astype(np.min_scalar_type(codes.categories))
-        arrays |= {"category": category, "categories": np.array(codes.categories)}
-    with written_atomically(run.sample_file) as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
-
-
 def read_result(run: Run) -> dict[str, Any]:
     """What `work` left of a run that is done; OSError or ValueError if there is nothing whole."""
     return json.loads(run.result_file.read_text())
-
-
-def read_sample(run: Run) -> Codes | None:
-    """The codes of the sample, or None if the file is gone or damaged."""
-    try:
-        with np.load(io.BytesIO(run.sample_file.read_bytes())) as arrays:
-            held = dict(arrays)
-        held["mean"]
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
-        return None
-    categories = int(held.get("categories", 0))
-    std, category = held.get("std"), held.get("category")
-    return Codes(
-        held["mean"].astype(np.float32),
-        None if std is None else std.astype(np.float32),
-        None if category is None else category.astype(np.int64),
-        categories,
-    )
 
 
 def _score(
@@ -188,7 +153,7 @@ def _score(
         if suite.unsupported_reason(one.metric, factors, label, table.name) is not None:
             continue
         given = factors[:, table.factors.position(label)] if discrete and label else factors
-        rows = {row["metric"]: row["score"] for row in suite.rows(one, codes, given)}
+        rows = {row["metric"]: row["score"] for row in suite.score_rows(one, codes, given)}
         for part in one.parts or ("",):
             head = PrimaryScore(one, part)
             scores[head.name] = rows[head.title]
@@ -244,9 +209,9 @@ def main() -> int:
     try:
         with contextlib.ExitStack() as held:
             for run in members:
-                held.enter_context(directory_lock(run.path, WORKER_LOCK, wait=True))
+                held.enter_context(directory_lock(run.path, WORKER_LOCK, timeout=-1))
             # Several workers on a new machine would draw the same dataset over each other.
-            with directory_lock(cache.cache_dir(), wait=True):
+            with directory_lock(cache.cache_dir(), timeout=-1):
                 table = load(jobs[0].config.data)
             lost = work(members, table, device=given["device"])
     except UnbraidError as error:
