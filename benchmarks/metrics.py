@@ -55,9 +55,9 @@ def seconds(work: Callable[[], Any]) -> float:
 def suites(codes: Codes, factors: np.ndarray) -> list[dict[str, Any]]:
     """Every protocol as `evaluate --metrics all` calls it, standard errors included."""
     rows = []
-    for job in tqdm(suite.jobs(suite.chosen("all"), discrete=True)):
+    for job in tqdm(suite.metric_specs(suite.parse_names("all"), discrete=True)):
         given = factors[:, 0] if job.metric == "classification" else factors
-        taken = seconds(lambda job=job, given=given: suite.rows(job, codes, given))
+        taken = seconds(lambda job=job, given=given: suite.score_rows(job, codes, given))
         rows.append({"metric": job.metric, "protocol": job.protocol, "seconds": taken})
     return rows
 

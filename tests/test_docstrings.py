@@ -76,6 +76,9 @@ def faults(name: str, thing: Any) -> list[str]:
 
 
 def _own_init(thing: type) -> bool:
+    # typing.Protocol gives its classes an __init__ of their own.
+    if getattr(thing, "_is_protocol", False):
+        return False
     return "__init__" in vars(thing) or hasattr(thing, "_fields")
 
 

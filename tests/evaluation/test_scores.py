@@ -58,7 +58,7 @@ def test_a_look_at_some_images_is_that_of_a_dataset_of_them(
     for row in some["scores"]:
         given = factors[:, 0] if row["name"] == "classification" else factors
         job = suite.MetricSpec(row["name"], row["protocol"])
-        assert suite.rows(job, codes, given) == [row]
+        assert suite.score_rows(job, codes, given) == [row]
     assert np.sum(some["images_by_category_and_shape"]) == 300
     # A look takes the place of no whole evaluation.
     assert json.loads(tiny_run.scores_file.read_text()) == whole

@@ -242,7 +242,7 @@ def test_a_discrete_code_matters_by_the_sum_of_its_columns() -> None:
     protocol, owner = dci.PROTOCOLS["eastwood2018"], np.array([0, 1, 1, 1])
     y = labels[:, None].astype(float)
     found, _ = dci.importances(x, y, x, y, owner, protocol)
-    w, _ = dci._lasso(x, y[:, 0], x, y[:, 0], protocol.alpha)
+    w, _ = dci._lasso_importance(x, y[:, 0], x, y[:, 0], protocol.alpha)
     assert np.count_nonzero(w) >= 2
     assert found[:, 0].tolist() == pytest.approx([0, w.sum()])
 
@@ -251,9 +251,9 @@ def test_the_intercept_is_free() -> None:
     """Columns of 0 leave the shares of the classes, however heavy the penalty."""
     labels = np.arange(100) % 10 // 8
     weights = logistic.fit(np.zeros((100, 2)), labels, 2, C=1e-3)
-    p = logistic.probabilities(weights, np.zeros((1, 2)))
+    p = logistic.predict_proba(weights, np.zeros((1, 2)))
     assert p[0].tolist() == pytest.approx([0.8, 0.2], abs=1e-3)
-    assert logistic.predicted(weights, np.zeros((1, 2))).tolist() == [0]
+    assert logistic.predict(weights, np.zeros((1, 2))).tolist() == [0]
     # x = ±1, W = (−w, w): n ln(1 + e^−2w) + w²/strength is least at w/strength = n/(1 + e^2w).
     x = np.repeat([[-1.0], [1.0]], 50, axis=0)
     w = logistic.fit(x, np.repeat([0, 1], 50), 2, C=0.1)[0, 1]

@@ -193,7 +193,7 @@ def test_a_protocol_that_does_not_fit(name: str, protocol: str, grid: np.ndarray
 def test_scores_are_called_what_is_told_of_them(name: str, protocol: str, grid: np.ndarray) -> None:
     """Whoever asks for one of several scores by name finds it."""
     job = suite.MetricSpec(name, protocol)
-    rows = suite.rows(job, codes_of(grid), grid)
+    rows = suite.score_rows(job, codes_of(grid), grid)
     names = [job.part_title(part) for part in job.parts] or [job.title]
     assert [row["metric"] for row in rows] == names
 

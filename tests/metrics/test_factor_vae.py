@@ -116,7 +116,7 @@ def test_the_gini_variance_is_the_derived_one(grid: np.ndarray) -> None:
     """Shares ½, ¼, ¼: 1 − (¼ + 1/16 + 1/16) = 5/8."""
     category = np.resize([0, 0, 1, 2], len(grid))
     codes = codes_of(grid, category=category, categories=3)
-    spread, counts = factor_vae._spread(codes, PLAIN)
+    spread, counts = factor_vae._variance_and_activity(codes, PLAIN)
     assert spread[-1] == pytest.approx(5 / 8)
     assert counts.all()
     drawn = factor_vae._variances(codes, np.arange(8)[None])

@@ -101,7 +101,7 @@ def test_logistic_regression_is_scikit_learns() -> None:
         x, y = s["z_train"][:2000], s["y_train"][:2000, f]
         other = LogisticRegression(C=0.5, tol=1e-8, max_iter=2000).fit(x, y)
         weights = logistic.fit(x, y, int(y.max()) + 1, C=0.5)
-        p = logistic.probabilities(weights, s["z_test"])
+        p = logistic.predict_proba(weights, s["z_test"])
         np.testing.assert_allclose(p, other.predict_proba(s["z_test"]), atol=3e-3)
 
 
@@ -154,7 +154,7 @@ def test_boosting_is_scikit_learns_on_the_same_bins(kind: str) -> None:
         other = GradientBoostingClassifier(n_estimators=rounds, random_state=0).fit(x, y)
         ours = trees.fit(x, y, 8, rounds=rounds)
         np.testing.assert_allclose(ours.importance, other.feature_importances_, atol=tolerance)
-        assert np.mean(ours.predicted(test) == other.predict(test)) > 0.97
+        assert np.mean(ours.predict(test) == other.predict(test)) > 0.97
 
 
 @kinds

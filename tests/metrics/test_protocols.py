@@ -3,7 +3,7 @@
 import pytest
 
 from unbraid.metrics import METRICS
-from unbraid.metrics.protocols import fields
+from unbraid.metrics.protocols import format_fields
 
 # From the sources that docs/protocols.md names; a change here makes old scores incomparable.
 FROZEN = {
@@ -61,4 +61,4 @@ def test_every_protocol_is_frozen() -> None:
 @pytest.mark.parametrize("protocol", FROZEN)
 def test_a_protocol_is_what_its_name_says(protocol: str) -> None:
     metric, name = protocol.split("/")
-    assert fields(METRICS[metric].PROTOCOLS[name]) == FROZEN[protocol]
+    assert format_fields(METRICS[metric].PROTOCOLS[name]) == FROZEN[protocol]

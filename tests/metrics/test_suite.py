@@ -40,22 +40,22 @@ def run(tiny_run: Run, tmp_path: Path) -> Run:
 
 
 def test_names() -> None:
-    assert suite.chosen(None) == ["factor-vae", "classification"]
-    assert suite.chosen("all") == [name for name in METRICS if name != "udr"]
-    assert suite.chosen("mig, beta_vae,mig") == ["mig", "beta-vae"]
+    assert suite.parse_names(None) == ["factor-vae", "classification"]
+    assert suite.parse_names("all") == [name for name in METRICS if name != "udr"]
+    assert suite.parse_names("mig, beta_vae,mig") == ["mig", "beta-vae"]
     for names, message in (
         ("mig,best", "metric 'best': unknown; give all or some of factor-vae"),
         ("", "metric '': unknown"),
         ("udr", "it compares the members of a population"),
     ):
         with pytest.raises(UserError, match=message) as raised:
-            suite.chosen(names)
+            suite.parse_names(names)
         assert "\n" not in str(raised.value)
 
 
 def test_a_code_without_a_discrete_part_is_not_classified() -> None:
-    everything = suite.jobs(suite.chosen("all"), discrete=True)
-    without = suite.jobs(suite.chosen("all"), discrete=False)
+    everything = suite.metric_specs(suite.parse_names("all"), discrete=True)
+    without = suite.metric_specs(suite.parse_names("all"), discrete=False)
     assert {job.metric for job in everything} - {job.metric for job in without} == {
         "classification"
     }
@@ -64,11 +64,11 @@ def test_a_code_without_a_discrete_part_is_not_classified() -> None:
 def test_rows_of_every_job(grid: np.ndarray) -> None:
     mean = grid + np.random.default_rng(0).normal(size=grid.shape)
     codes = codes_of(mean, category=grid[:, 0], categories=3)
-    for job in suite.jobs(suite.chosen("all"), discrete=True):
+    for job in suite.metric_specs(suite.parse_names("all"), discrete=True):
         if "trees" in job.protocol or job == MetricSpec("dci", "locatello2019"):
             continue
         given = grid[:, 0] if job.metric == "classification" else grid
-        for row in suite.rows(job, codes, given):
+        for row in suite.score_rows(job, codes, given):
             assert row["protocol"] == job.protocol
             assert row["name"] == job.metric
             assert np.isfinite(row["score"])
@@ -80,8 +80,8 @@ def test_repeats_give_the_interval_of_their_mean(grid: np.ndarray) -> None:
     mean = grid + np.random.default_rng(0).normal(size=grid.shape)
     codes = Codes(mean)
     job = MetricSpec("factor-vae", "kim2018")
-    (once,) = suite.rows(job, codes, grid, seed=3)
-    (row,) = suite.rows(job, codes, grid, seed=3, repeats=6)
+    (once,) = suite.score_rows(job, codes, grid, seed=3)
+    (row,) = suite.score_rows(job, codes, grid, seed=3, repeats=6)
     assert "low" not in once
     assert row["repeats"] == 6
     assert row["low"] < row["score"] < row["high"]
@@ -89,11 +89,11 @@ def test_repeats_give_the_interval_of_their_mean(grid: np.ndarray) -> None:
     rng = np.random.default_rng([3, list(METRICS["factor-vae"].PROTOCOLS).index("kim2018")])
     errors = [
         METRICS["factor-vae"].score(codes, grid, np.random.default_rng(key), "kim2018")
-        for key in (suite._key(job, 3, repeat) for repeat in range(6))
+        for key in (suite._rng_key(job, 3, repeat) for repeat in range(6))
     ]
     assert row["standard_error"] == np.mean([found["standard_error"] for found in errors])
     assert once["score"] == METRICS["factor-vae"].score(codes, grid, rng, "kim2018")["score"]
-    (fixed,) = suite.rows(
+    (fixed,) = suite.score_rows(
         MetricSpec("classification", "nmi"),
         codes_of(mean, category=grid[:, 0], categories=3),
         grid[:, 0],
@@ -103,7 +103,7 @@ def test_repeats_give_the_interval_of_their_mean(grid: np.ndarray) -> None:
 
 
 def test_the_catalogue_has_every_metric_and_protocol() -> None:
-    text = suite.catalogue()
+    text = suite.describe_metrics()
     for name, metric in METRICS.items():
         assert f"{name}: " in text
         for protocol in metric.PROTOCOLS:
@@ -116,7 +116,7 @@ def test_a_stopped_evaluation_continues_with_the_missing(
 ) -> None:
     whole = evaluate(run, part, metrics=QUICK)
     run.scores_file.unlink()
-    original, calls = suite.rows, []
+    original, calls = suite.score_rows, []
 
     def counted(job, *arrays, **more):
         if len(calls) == 3:

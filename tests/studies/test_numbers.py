@@ -22,7 +22,7 @@ from unbraid.methods import METHODS
 from unbraid.methods.cascade_vae import CascadeVAE
 from unbraid.metrics import suite
 from unbraid.runs import Budget, Config, noise
-from unbraid.studies.study import NUMBERS
+from unbraid.studies.study import RESULTS_VERSION
 
 KEPT = Path(__file__).with_name("numbers.json")
 
@@ -66,8 +66,8 @@ def scores() -> dict[str, float]:
     codes = Codes(mean, np.full_like(mean, 0.1), factors[:, 0] * rng.integers(0, 2, 2_000), 3)
     given = {"factor-vae": factors, "classification": factors[:, 0]}
     return {
-        f"{job.metric} {job.protocol}": suite.rows(job, codes, given[job.metric])[0]["score"]
-        for job in suite.jobs(list(suite.DEFAULT_METRICS), discrete=True)
+        f"{job.metric} {job.protocol}": suite.score_rows(job, codes, given[job.metric])[0]["score"]
+        for job in suite.metric_specs(list(suite.DEFAULT_METRICS), discrete=True)
     }
 
 
@@ -78,20 +78,20 @@ def current(table: ImageTable) -> dict[str, Any]:
         for precision in PRECISIONS:
             with tempfile.TemporaryDirectory() as out:
                 runs[f"{name} {precision}"] = run_of(name, precision, Path(out) / "run")
-    return {"numbers": NUMBERS, "losses": trained, "runs": runs, "scores": scores()}
+    return {"numbers": RESULTS_VERSION, "losses": trained, "runs": runs, "scores": scores()}
 
 
-RAISE = "the code gives other numbers: raise NUMBERS in studies/study.py, run this file as a script"
+RAISE = "the code gives other numbers: raise RESULTS_VERSION in studies/study.py, run this file as a script"
 
 
 def test_what_was_kept_is_of_this_version() -> None:
-    assert json.loads(KEPT.read_text())["numbers"] == NUMBERS, RAISE
+    assert json.loads(KEPT.read_text())["numbers"] == RESULTS_VERSION, RAISE
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_gives_the_numbers_that_studies_rely_on(name: str, table: ImageTable) -> None:
     kept = json.loads(KEPT.read_text())["losses"]
-    assert name in kept, "a new method: run this file as a script; NUMBERS may stay"
+    assert name in kept, "a new method: run this file as a script; RESULTS_VERSION may stay"
     assert losses(name, table) == pytest.approx(kept[name], rel=1e-4), RAISE
 
 

@@ -50,7 +50,7 @@ def evaluate(
     in `not_scored`. UserError for an unknown metric or device, too few images, or if the labels
     allow nothing that was asked for.
     """
-    names = suite.chosen(metrics)
+    names = suite.parse_names(metrics)
     if repeats < 1:
         raise UserError(f"repeats={repeats}: a score is taken once at least; give --repeats 1")
     usable_device(device)
@@ -58,7 +58,7 @@ def evaluate(
     trained = load_trained(run, table, device)
     precision = precision or trained.config.precision
     outcome = _blank(trained, table, len(index), precision, seed, repeats)
-    jobs = suite.jobs(names, discrete=bool(trained.config.method.categories))
+    jobs = suite.metric_specs(names, discrete=bool(trained.config.method.categories))
     jobs, outcome["not_scored"] = _possible(jobs, table, index)
     file = scores_file(run, table, len(index))
     _take_over(outcome, file, table.factors.label)
@@ -135,7 +135,7 @@ def _take_over(outcome: Outcome, file: Path, label: str | None) -> None:
         # Files from before there was a choice were made on a processor.
         before = {"device": "cpu", **json.loads(file.read_text())}
         same = all(before[key] == outcome[key] for key in SAME)
-        kept = [row for row in before["scores"] if suite.known(row)]
+        kept = [row for row in before["scores"] if suite.is_known(row)]
     except (OSError, ValueError, KeyError, TypeError):
         return
     if same:
@@ -170,8 +170,8 @@ def _score(
             bar.set_postfix_str(f"{job.metric} {job.protocol}")
             given = labels if job.metric == "classification" and labels is not None else factors
             how = {"seed": outcome["votes_seed"], "repeats": outcome["repeats"]}
-            outcome["scores"] += suite.rows(job, codes, given, **how)
-            outcome["scores"].sort(key=suite.place)
+            outcome["scores"] += suite.score_rows(job, codes, given, **how)
+            outcome["scores"].sort(key=suite.sort_key)
             _write(outcome, file)
 
 

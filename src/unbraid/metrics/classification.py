@@ -1,4 +1,16 @@
-"""Unsupervised classification accuracy of a discrete code (Jeong & Song 2019, Table 2)."""
+"""Unsupervised classification accuracy of a discrete code.
+
+With N_kc images of class c in category k and N images in all:
+
+- `one_to_one`: max over matchings of Σ N_kc / N, every category matched to at most one class;
+- `majority`: Σ_k max_c N_kc / N, every category predicts its most frequent class;
+- `nmi`: normalised mutual information 2 I(category; class)/(H(category) + H(class)).
+
+References
+----------
+Jeong and Song, "Learning Discrete and Continuous Factors of Data via Alternating Disentanglement",
+2019, Table 2.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +18,27 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int, Shaped
-from scipy.optimize import linear_sum_assignment
 
 from unbraid.codes import Codes
 from unbraid.entropy import entropy
-from unbraid.errors import UserError
+from unbraid.errors import ArgumentError
+from unbraid.metrics._scipy import best_assignment
 from unbraid.metrics.mutual_information import information
 from unbraid.metrics.protocols import by_name, find
 
 TITLE = "unsupervised classification accuracy"
+MIN_FACTORS = 1
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """A way to match categories to classes: `one_to_one`, `majority`, or none for `nmi`."""
+    """A way to compare categories with classes.
+
+    Parameters
+    ----------
+    name : str
+        "one_to_one" or "majority", the matching; or "nmi", which needs none.
+    """
 
     name: str
 
@@ -33,59 +52,124 @@ def score(
     rng: np.random.Generator | None = None,
     protocol: Protocol | str | None = None,
 ) -> dict[str, float]:
-    """How well the category tells the label, under two matchings, with chance beside each.
+    """Compute classification scores of the discrete code, and the scores of chance.
 
-    With a protocol its `score` and `chance` alone; `rng` is not used: nothing is sampled.
+    Chance is the expected accuracy of a category independent of the image: of `one_to_one`
+    min(K, classes)/(K·classes), for uniform categories and classes; of `majority` the share of the
+    most frequent class; of `nmi` 0, its limit for many items.
 
-    `one_to_one`: the best matching of categories to classes, at most one each. `majority`: each
-    category predicts its most frequent class. Chance is the expected accuracy of a category drawn
-    independently of the image: for one-to-one min(K, classes)/(K·classes) if both are uniform;
-    for majority the largest class's share. `nmi`: 2 I(category; class)/(H(category) + H(class)),
-    whose chance is 0 on many items. UserError without a discrete code, or for other lengths.
+    Parameters
+    ----------
+    codes : Codes
+        Codes of n items with a discrete code of K categories.
+    labels : array of shape (n,)
+        Class of every item.
+    rng : numpy.random.Generator, optional
+        Ignored: nothing is sampled.
+    protocol : Protocol or str, optional
+        Protocol, or its name in `PROTOCOLS`; all protocols by default.
+
+    Returns
+    -------
+    dict of str to float
+        With a protocol `score` and `chance`, 0 to 1; otherwise every protocol's score under its
+        name and its chance as `chance_…`.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no discrete code, the lengths differ or the protocol is unknown.
+
+    References
+    ----------
+    Jeong and Song, 2019, Table 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> codes = Codes(np.zeros((4, 1)), category=np.array([1, 1, 0, 0]), categories=2)
+    >>> score(codes, np.array([0, 0, 1, 1]), protocol="one_to_one")
+    {'score': 1.0, 'chance': 0.5}
     """
     table = confusion(codes, labels)
-    rows, columns = linear_sum_assignment(table, maximize=True)
+    rows, columns = best_assignment(table)
     k, classes = table.shape
-    found = {
+    values = {
         "one_to_one": float(table[rows, columns].sum() / table.sum()),
         "majority": float(table.max(axis=1).sum() / table.sum()),
         "chance_one_to_one": min(k, classes) / (k * classes),
         "chance_majority": float(table.sum(axis=0).max() / table.sum()),
-        "nmi": normalised(table),
+        "nmi": normalised_information(table),
         "chance_nmi": 0.0,
     }
     if protocol is None:
-        return found
+        return values
     name = find(protocol, PROTOCOLS, TITLE).name
-    return {"score": found[name], "chance": found[f"chance_{name}"]}
+    return {"score": values[name], "chance": values[f"chance_{name}"]}
 
 
-def normalised(table: Int[np.ndarray, "k classes"]) -> float:
-    """2 I/(H + H) of a table of counts, 0 to 1; 0 where either does not vary."""
-    own, other = entropy(table.sum(axis=1)), entropy(table.sum(axis=0))
-    # I is at most either entropy, but for rounding, which would tell collapsed codes apart.
-    shared = min(information(table), own, other)
-    return 2 * shared / (own + other) if shared > 0 else 0.0
+def normalised_information(table: Int[np.ndarray, "k classes"]) -> float:
+    """Compute the normalised mutual information 2 I/(H + H) of a table of counts.
+
+    Parameters
+    ----------
+    table : integer array of shape (k, classes)
+        Number of items of every category and class.
+
+    Returns
+    -------
+    float
+        Normalised information, 0 to 1; 0 if either variable is constant.
+    """
+    row_entropy, column_entropy = entropy(table.sum(axis=1)), entropy(table.sum(axis=0))
+    # I is at most either entropy. Rounding must not violate that: collapsed codes must score 0.
+    shared = min(information(table), row_entropy, column_entropy)
+    return 2 * shared / (row_entropy + column_entropy) if shared > 0 else 0.0
 
 
 def confusion(codes: Codes, labels: Shaped[np.ndarray, "..."]) -> Int[np.ndarray, "k classes"]:
-    """How many images of each class every category holds; UserError as for `score`."""
+    """Count the items of every category and class.
+
+    Parameters
+    ----------
+    codes : Codes
+        Codes of n items with a discrete code.
+    labels : array of shape (n,)
+        Class of every item.
+
+    Returns
+    -------
+    integer array of shape (k, classes)
+        Number of items; classes in ascending order.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no discrete code or the lengths differ.
+    """
     if codes.category is None:
-        raise UserError(
-            "codes: they have no discrete part to classify with; give a method that has one,"
-            " such as cascade-vae"
+        raise ArgumentError(
+            "codes",
+            "no discrete code",
+            "classification needs a category per item",
+            "use a method with a discrete code, such as cascade-vae",
         )
     if labels.ndim != 1:
-        raise UserError(
-            f"labels of shape {labels.shape}: each item has one class; give one column of factors"
+        raise ArgumentError(
+            "labels",
+            f"array of shape {labels.shape}",
+            "must have one class per item",
+            "give one column of the factors",
         )
     if len(labels) != len(codes.category):
-        raise UserError(
-            f"{len(codes.category)} codes for {len(labels)} labels: each image has one of both;"
-            " give arrays of one length"
+        raise ArgumentError(
+            "labels",
+            f"{len(labels)} values",
+            f"must have one class for each of the {len(codes.category)} items of `codes`",
+            "give arrays of the same length",
         )
-    _, class_of_image = np.unique(labels, return_inverse=True)
-    classes = int(class_of_image.max()) + 1
-    flat = codes.category * classes + class_of_image
+    _, class_of_item = np.unique(labels, return_inverse=True)
+    classes = int(class_of_item.max()) + 1
+    flat = codes.category * classes + class_of_item
     counts = np.bincount(flat, minlength=codes.categories * classes)
     return counts.reshape(codes.categories, classes).astype(np.int64)

@@ -1,8 +1,17 @@
-"""Disentanglement, completeness, informativeness, DCI (Eastwood & Williams 2018, §2).
+"""Disentanglement, completeness and informativeness (DCI).
 
-A predictor of each factor from the code gives R_df, how much dimension d matters for factor f. With
-shares over factors P_df and over dimensions Q_df, and entropies to the base of their number:
-D = Σ_d ρ_d (1 − H(P_d·)), ρ_d dimension d's share of all R; C likewise over factors.
+A predictor of every factor from the code gives importances R_df of dimension d for factor f. With
+P_df = R_df / Σ_f R_df and Q_df = R_df / Σ_d R_df, entropies to the base of the number of their
+outcomes, and ρ the share of a dimension (of a factor) in all importances:
+
+    disentanglement = Σ_d ρ_d (1 − H(P_d·))
+    completeness    = Σ_f ρ_f (1 − H(Q_·f))
+    informativeness = mean over factors of the predictor's accuracy, or of 1 − NRMSE
+
+References
+----------
+Eastwood and Williams, "A Framework for the Quantitative Evaluation of Disentangled
+Representations", 2018, section 2.
 """
 
 from __future__ import annotations
@@ -18,16 +27,32 @@ from unbraid.metrics import arrays, trees, uncertainty
 from unbraid.metrics.protocols import by_name, find
 
 TITLE = "DCI"
+SCORE_NAMES = ("disentanglement", "completeness", "informativeness")
+MIN_FACTORS = 2
 GROUPS = 5
+# Variance or standard deviation below which a column counts as constant.
+MIN_VARIANCE = 1e-12
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """A named way to compute DCI.
+    """Parameters of DCI.
 
-    `predictor`: boosted `trees` of depth 3 on classes, importance by gain, informativeness the
-    accuracy; or `lasso` with penalty `alpha` on standardised columns, importance |weight|,
-    informativeness 1 − root of the mean squared error over the factor's std, 0 at the least.
+    Parameters
+    ----------
+    name : str
+        Name of the protocol.
+    train, test : int
+        Items that the predictors are fitted to, and scored on.
+    predictor : str
+        "trees": boosted trees of depth 3 that classify; importance is the gain of their splits and
+        informativeness the accuracy. "lasso": linear regression with an L1 penalty on standardised
+        columns; importance is |weight| and informativeness is 1 − root mean squared error / std of
+        the factor, at least 0.
+    rounds : int, default 0
+        Rounds of boosting.
+    alpha : float, default 0.0
+        Penalty of the lasso.
     """
 
     name: str
@@ -42,7 +67,6 @@ PROTOCOLS = by_name(
     Protocol("locatello2019", train=10_000, test=5_000, predictor="trees", rounds=100),
     Protocol("eastwood2018", train=10_000, test=5_000, predictor="lasso", alpha=0.02),
 )
-NAMES = ("disentanglement", "completeness", "informativeness")
 
 
 def score(
@@ -51,33 +75,68 @@ def score(
     rng: np.random.Generator,
     protocol: Protocol | str = "locatello2019",
 ) -> dict[str, float]:
-    """D, C and I, 0 to 1, each with its standard error (batch means), and the items fitted on.
+    """Compute disentanglement, completeness and informativeness.
 
-    The informativeness of `lasso` is turned round: the paper's error is 1 − ours. UserError for bad
-    arrays; `lasso` takes continuous factors.
+    Parameters
+    ----------
+    codes : Codes
+        Codes of n items; the discrete code is one dimension.
+    factors : array of shape (n, f)
+        Factor values, whole numbers for the predictor "trees"; constant factors are ignored.
+    rng : numpy.random.Generator
+        Random generator; draws the items.
+    protocol : Protocol or str, default "locatello2019"
+        Protocol, or its name in `PROTOCOLS`.
+
+    Returns
+    -------
+    dict of str to float
+        `disentanglement`, `completeness`, `informativeness`, 0 to 1; for each
+        `…_standard_error`, by batch means; `items`, the number of training items. The paper
+        reports the error of "lasso", which is 1 − our informativeness.
+
+    Raises
+    ------
+    ArgumentError
+        If the arrays are invalid, there are fewer than 10 items, or the protocol is unknown.
+
+    References
+    ----------
+    Eastwood and Williams, 2018, section 2; boosted trees: Locatello et al., "Challenging Common
+    Assumptions in the Unsupervised Learning of Disentangled Representations", 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> factors = rng.integers(0, 4, size=(600, 2))
+    >>> found = score(Codes(factors.astype(float)), factors, rng, "eastwood2018")
+    >>> found["disentanglement"], found["completeness"], round(found["informativeness"], 2)
+    (1.0, 1.0, 0.98)
     """
     protocol = find(protocol, PROTOCOLS, TITLE)
-    factors = arrays.validate_factors(
-        codes, factors, allow_continuous=protocol.predictor == "lasso"
-    )
+    regression = protocol.predictor == "lasso"
+    factors = arrays.validate_factors(codes, factors, allow_continuous=regression)
     train, test = arrays.split(len(factors), protocol.train, protocol.test, rng)
     both = np.concatenate([train, test])
     x, owner = arrays.features(codes.subset(both))
-    y = factors[both] if protocol.predictor == "lasso" else arrays.classes(factors[both])
+    y = factors[both] if regression else arrays.classes(factors[both])
     cut = len(train)
 
     def values(
-        part: Int[np.ndarray, " items"], held: Int[np.ndarray, " held"]
+        train_part: Int[np.ndarray, " items"], test_part: Int[np.ndarray, " held"]
     ) -> tuple[float, float, float]:
-        held = held + cut
-        importance, right = importances(x[part], y[part], x[held], y[held], owner, protocol)
-        return disentanglement(importance), disentanglement(importance.T), right
+        test_part = test_part + cut
+        importance, informativeness = importances(
+            x[train_part], y[train_part], x[test_part], y[test_part], owner, protocol
+        )
+        return disentanglement(importance), disentanglement(importance.T), informativeness
 
-    found = values(np.arange(cut), np.arange(len(test)))
-    error = uncertainty.batch_means_se(values, cut, len(test), GROUPS, rng)
+    scores = values(np.arange(cut), np.arange(len(test)))
+    errors = uncertainty.batch_means_se(values, cut, len(test), GROUPS, rng)
     outcome: dict[str, float] = {}
-    for name, value, e in zip(NAMES, found, error, strict=True):
-        outcome |= {name: value, f"{name}_standard_error": float(e)}
+    for name, value, error in zip(SCORE_NAMES, scores, errors, strict=True):
+        outcome |= {name: value, f"{name}_standard_error": float(error)}
     return outcome | {"items": cut}
 
 
@@ -89,26 +148,59 @@ def importances(
     owner: Int[np.ndarray, " c"],
     protocol: Protocol,
 ) -> tuple[Float[np.ndarray, "d f"], float]:
-    """R_df, and the mean informativeness on the test items."""
+    """Fit a predictor of every factor and return the importances and the informativeness.
+
+    Parameters
+    ----------
+    x, x_test : array of shape (n, c), (m, c)
+        Columns of the code, of training and of test items.
+    y, y_test : array of shape (n, f), (m, f)
+        Factor values.
+    owner : integer array of shape (c,)
+        Dimension of every column; the importances of its columns are summed.
+    protocol : Protocol
+        Protocol.
+
+    Returns
+    -------
+    importance : array of shape (d, f)
+        R_df, 0 or more.
+    informativeness : float
+        Mean over factors, 0 to 1, of the test items.
+    """
     importance = np.zeros((int(owner.max()) + 1, y.shape[1]))
-    right = []
+    informativeness: list[float] = []
     for f in range(y.shape[1]):
         if protocol.predictor == "lasso":
-            weight, informative = _lasso(x, y[:, f], x_test, y_test[:, f], protocol.alpha)
+            weight, quality = _lasso_importance(x, y[:, f], x_test, y_test[:, f], protocol.alpha)
         else:
             classes = int(max(y[:, f].max(), y_test[:, f].max())) + 1
             forest = trees.fit(x, y[:, f], classes, protocol.rounds)
             weight = forest.importance
-            informative = float(np.mean(forest.predicted(x_test) == y_test[:, f]))
+            quality = float((forest.predict(x_test) == y_test[:, f]).mean())
         np.add.at(importance[:, f], owner, weight)
-        right.append(informative)
-    return importance, float(np.mean(right))
+        informativeness.append(quality)
+    return importance, float(np.mean(informativeness))
 
 
 def disentanglement(importance: Float[np.ndarray, "d f"]) -> float:
-    """Σ_d ρ_d (1 − H(P_d·)), 0 to 1; of the transpose it is completeness.
+    """Compute Σ_d ρ_d (1 − H(P_d·)) from importances; of the transpose it is completeness.
 
-    0 if no dimension matters; 1 if there is one factor only.
+    Parameters
+    ----------
+    importance : array of shape (d, f)
+        R_df, 0 or more.
+
+    Returns
+    -------
+    float
+        0 to 1; 0 if all importances are 0, 1 if there is only one factor.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> disentanglement(np.eye(3))
+    1.0
     """
     weight = importance.sum(axis=1)
     if weight.sum() <= 0:
@@ -120,34 +212,55 @@ def disentanglement(importance: Float[np.ndarray, "d f"]) -> float:
     return float(np.sum(weight / weight.sum() * (1 - entropies)))
 
 
-def _lasso(
+def _lasso_importance(
     x: Float[np.ndarray, "n c"],
     y: Num[np.ndarray, " n"],
     x_test: Float[np.ndarray, "m c"],
     y_test: Num[np.ndarray, " m"],
     alpha: float,
 ) -> tuple[Float[np.ndarray, " c"], float]:
-    """|w| of the minimiser of ‖y − xw‖²/(2n) + α‖w‖₁ on standardised columns, and 1 − NRMSE."""
-    centre, spread = x.mean(axis=0), x.std(axis=0)
-    scale = np.where(spread > 1e-12, spread, 1)
-    level, size = float(y.mean()), float(y.std()) or 1.0
+    """Return |w| minimising ‖y − xw‖²/(2n) + α‖w‖₁ on standardised columns, and 1 − NRMSE."""
+    centre, std = x.mean(axis=0), x.std(axis=0)
+    scale = np.where(std > MIN_VARIANCE, std, 1)
+    y_mean, y_std = float(y.mean()), float(y.std()) or 1.0
     standard = (x - centre) / scale
-    gram, towards = standard.T @ standard / len(x), standard.T @ ((y - level) / size) / len(x)
-    w = lasso(gram, towards, alpha)
-    error = (y_test - level) / size - (x_test - centre) / scale @ w
-    return np.abs(w), max(0.0, 1 - float(np.sqrt(np.mean(error**2))))
+    gram, target = standard.T @ standard / len(x), standard.T @ ((y - y_mean) / y_std) / len(x)
+    w = lasso(gram, target, alpha)
+    error = (y_test - y_mean) / y_std - (x_test - centre) / scale @ w
+    return np.abs(w), max(0.0, 1 - float(np.sqrt((error**2).mean())))
 
 
 def lasso(
-    gram: Float[np.ndarray, "c c"], towards: Float[np.ndarray, " c"], alpha: float
+    gram: Float[np.ndarray, "c c"], target: Float[np.ndarray, " c"], alpha: float
 ) -> Float[np.ndarray, " c"]:
-    """The minimiser of ½wᵀGw − wᵀt + α‖w‖₁ by coordinate descent; a column of variance 0 gets 0."""
-    w = np.zeros(len(towards))
+    """Minimise ½wᵀGw − wᵀt + α‖w‖₁ by coordinate descent.
+
+    Parameters
+    ----------
+    gram : array of shape (c, c)
+        G, the covariance of the columns.
+    target : array of shape (c,)
+        t, the covariance of the columns with the target.
+    alpha : float
+        Penalty.
+
+    Returns
+    -------
+    array of shape (c,)
+        w; 0 for a column without variance.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> lasso(np.eye(2), np.array([0.5, 0.1]), alpha=0.25).tolist()
+    [0.25, 0.0]
+    """
+    w = np.zeros(len(target))
     for _ in range(1_000):
         before = w.copy()
         for j in range(len(w)):
-            if gram[j, j] > 1e-12:
-                pull = towards[j] - gram[j] @ w + gram[j, j] * w[j]
+            if gram[j, j] > MIN_VARIANCE:
+                pull = target[j] - gram[j] @ w + gram[j, j] * w[j]
                 w[j] = np.sign(pull) * max(abs(pull) - alpha, 0) / gram[j, j]
         if np.abs(w - before).max(initial=0) < 1e-8:
             break

@@ -1,11 +1,17 @@
-"""The FactorVAE score (Kim & Mnih 2018, §5) in its published forms.
+"""The FactorVAE score in its published forms.
 
-A vote: fix one factor at one value, draw L images, take the code dimension whose variance, divided
-by its variance over the dataset, is least. A majority-vote classifier tells the factor from the
-dimension; the score is its accuracy.
+One vote: fix one factor at one value, draw L images, and choose the dimension of least normalised
+variance, argmin_d Var(z_d over the images) / Var(z_d over the dataset). A majority-vote classifier
+predicts the factor from the dimension:
 
-A discrete code counts as one more dimension (Jeong & Song 2019) with Gini's variance
-1 − Σ_k p_k².
+    score = Σ_d V_d,f(d) / Σ_df V_df,  f(d) = argmax_f V_df
+
+with V_df votes of dimension d for factor f. A discrete code counts as one more dimension (Jeong and
+Song 2019), with Gini's variance 1 − Σ_k p_k².
+
+References
+----------
+Kim and Mnih, "Disentangling by Factorising", 2018, section 5.
 """
 
 from __future__ import annotations
@@ -13,25 +19,42 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
 from unbraid.codes import Codes
 from unbraid.entropy import entropy
-from unbraid.errors import UserError
+from unbraid.errors import ArgumentError
 from unbraid.metrics import arrays
 from unbraid.metrics.protocols import by_name, find
 
 TITLE = "the FactorVAE score"
+MIN_FACTORS = 2
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """A named way to compute the score.
+    """Parameters of the FactorVAE score.
 
-    A dimension counts if its mean KL exceeds `min_kl` nats and the std of its mean over the
-    dataset is at least `min_std`, and not zero; the discrete code if the entropy of its categories
-    exceeds `min_entropy` nats. With `held_out` 0 the classifier is scored on the votes that it was
-    fitted on.
+    A dimension is active, and can be chosen by a vote, if it varies and passes every threshold.
+
+    Parameters
+    ----------
+    name : str
+        Name of the protocol.
+    images : int
+        Images per vote (L).
+    votes : int
+        Votes that the classifier is fitted to.
+    held_out : int
+        Further votes that it is scored on; 0 to score it on the votes it was fitted to.
+    stratified : bool
+        Whether every factor gets the same number of votes; otherwise factors are drawn.
+    min_kl : float, default 0.0
+        Mean KL that a continuous dimension must exceed, nats; 0 for no threshold.
+    min_std : float, default 0.0
+        Least std of the mean of a continuous dimension over the dataset.
+    min_entropy : float, default 0.1
+        Entropy that the categories of the discrete code must exceed, nats.
     """
 
     name: str
@@ -60,24 +83,57 @@ def score(
     rng: np.random.Generator,
     protocol: Protocol | str = "jeong2019",
 ) -> dict[str, float]:
-    """Accuracy of the vote classifier, its binomial standard error, and the dimensions that count.
+    """Compute the FactorVAE score.
 
-    0 if no dimension counts: no vote can be cast. UserError for bad arrays or an unknown protocol.
+    Parameters
+    ----------
+    codes : Codes
+        Codes of n items.
+    factors : array of shape (n, f)
+        Factor values, whole numbers; constant factors are ignored.
+    rng : numpy.random.Generator
+        Random generator; draws the votes.
+    protocol : Protocol or str, default "jeong2019"
+        Protocol, or its name in `PROTOCOLS`.
+
+    Returns
+    -------
+    dict of str to float
+        `score`: accuracy of the vote classifier, 0 to 1; 0 if no dimension is active.
+        `standard_error`: binomial. `dimensions`: number of active dimensions.
+
+    Raises
+    ------
+    ArgumentError
+        If the arrays are invalid or the protocol is unknown.
+
+    References
+    ----------
+    Kim and Mnih, 2018, section 5; "jeong2019": Jeong and Song, "Learning Discrete and Continuous
+    Factors of Data via Alternating Disentanglement", 2019; "locatello2019": Locatello et al.,
+    "Challenging Common Assumptions in the Unsupervised Learning of Disentangled Representations",
+    2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> factors = rng.integers(0, 4, size=(1000, 2))
+    >>> score(Codes(factors.astype(float)), factors, rng, "kim2018")
+    {'score': 1.0, 'standard_error': 0.0, 'dimensions': 2}
     """
     protocol = find(protocol, PROTOCOLS, TITLE)
     factors = arrays.validate_factors(codes, factors)
-    spread, counts = _spread(codes, protocol)
-    if not counts.any():
+    variance, active = _variance_and_activity(codes, protocol)
+    if not active.any():
         return {"score": 0.0, "standard_error": 0.0, "dimensions": 0}
-    fitted = votes(codes, factors, rng, protocol, protocol.votes)
-    scored = (
-        votes(codes, factors, rng, protocol, protocol.held_out) if protocol.held_out else fitted
-    )
-    factor_of_dimension = fitted.argmax(axis=1)
-    right = scored[np.arange(len(spread)), factor_of_dimension].sum()
-    accuracy = float(right / scored.sum())
-    error = float(np.sqrt(accuracy * (1 - accuracy) / scored.sum()))
-    return {"score": accuracy, "standard_error": error, "dimensions": int(counts.sum())}
+    train = votes(codes, factors, rng, protocol, protocol.votes)
+    test = votes(codes, factors, rng, protocol, protocol.held_out) if protocol.held_out else train
+    factor_of_dimension = train.argmax(axis=1)
+    correct = test[np.arange(len(variance)), factor_of_dimension].sum()
+    accuracy = float(correct / test.sum())
+    error = float(np.sqrt(accuracy * (1 - accuracy) / test.sum()))
+    return {"score": accuracy, "standard_error": error, "dimensions": int(active.sum())}
 
 
 def votes(
@@ -87,45 +143,77 @@ def votes(
     protocol: Protocol | str,
     number: int,
 ) -> Int[np.ndarray, "d f"]:
-    """The count matrix: votes by dimension (continuous ones, then the discrete code) and factor."""
+    """Draw votes and count them by dimension and factor.
+
+    Parameters
+    ----------
+    codes : Codes
+        Codes of n items.
+    factors : integer array of shape (n, f)
+        Factor values; constant factors get no votes.
+    rng : numpy.random.Generator
+        Random generator.
+    protocol : Protocol or str
+        Protocol, or its name in `PROTOCOLS`.
+    number : int
+        Number of votes.
+
+    Returns
+    -------
+    integer array of shape (d, f)
+        Votes; the discrete code is the last dimension.
+
+    Raises
+    ------
+    ArgumentError
+        If every factor is constant or the protocol is unknown.
+    """
     protocol = find(protocol, PROTOCOLS, TITLE)
-    spread, counts = _spread(codes, protocol)
+    variance, active = _variance_and_activity(codes, protocol)
     varying = [f for f in range(factors.shape[1]) if factors[:, f].min() != factors[:, f].max()]
     if not varying:
-        raise UserError(
-            "factors: none of them varies, so none can be told from another; give items that"
-            " differ in a factor"
+        raise ArgumentError(
+            "factors",
+            f"array of shape {factors.shape}",
+            "every factor is constant",
+            "give items that differ in at least one factor",
         )
-    chosen = np.resize(varying, number) if protocol.stratified else rng.choice(varying, size=number)
-    matrix = np.zeros((len(spread), factors.shape[1]), np.int64)
+    if protocol.stratified:
+        factor_of_vote = np.resize(varying, number)
+    else:
+        factor_of_vote = rng.choice(varying, size=number)
+    matrix = np.zeros((len(variance), factors.shape[1]), np.int64)
     for factor in varying:
         index = arrays.draw_with_one_value(
-            factors[:, factor], int((chosen == factor).sum()), protocol.images, rng
+            factors[:, factor], int((factor_of_vote == factor).sum()), protocol.images, rng
         )
-        variance = _variances(codes, index)
-        variance[:, counts] /= spread[counts]
-        variance[:, ~counts] = np.inf
-        matrix[:, factor] = np.bincount(variance.argmin(axis=1), minlength=len(spread))
+        normalised = _variances(codes, index)
+        normalised[:, active] /= variance[active]
+        normalised[:, ~active] = np.inf
+        matrix[:, factor] = np.bincount(normalised.argmin(axis=1), minlength=len(variance))
     return matrix
 
 
-def _spread(codes: Codes, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
-    """Each dimension's variance over the dataset, and whether it counts."""
-    spread = codes.mean.var(axis=0, dtype=np.float64)
-    counts = (spread > 0) & (np.sqrt(spread) >= protocol.min_std)
+def _variance_and_activity(
+    codes: Codes, protocol: Protocol
+) -> tuple[Float[np.ndarray, " d"], Bool[np.ndarray, " d"]]:
+    """Return the variance of every dimension over the dataset, and whether it is active."""
+    variance = codes.mean.var(axis=0, dtype=np.float64)
+    active = (variance > 0) & (np.sqrt(variance) >= protocol.min_std)
     kl = codes.kl()
     if protocol.min_kl and kl is not None:
-        counts &= kl > protocol.min_kl
+        active &= kl > protocol.min_kl
     if codes.category is not None:
         share = np.bincount(codes.category, minlength=codes.categories) / len(codes.category)
-        spread = np.append(spread, 1 - np.sum(share**2))
-        counts = np.append(counts, entropy(share) > protocol.min_entropy)
-    return spread, counts
+        variance = np.append(variance, 1 - np.sum(share**2))
+        active = np.append(active, entropy(share) > protocol.min_entropy)
+    return variance, active
 
 
 def _variances(
     codes: Codes, index: Int[np.ndarray, "votes images"]
 ) -> Float[np.ndarray, "votes d"]:
+    """Return the variance of every dimension over the images of every vote."""
     variance = codes.mean[index].var(axis=1, dtype=np.float64)
     if codes.category is None:
         return variance

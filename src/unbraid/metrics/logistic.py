@@ -1,12 +1,11 @@
-"""Multinomial logistic regression, for the metrics that fit a linear classifier."""
+"""Multinomial logistic regression for the metrics that fit a linear classifier."""
 
 from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.optimize import minimize
-from scipy.special import softmax
-from threadpoolctl import threadpool_limits
+
+from unbraid.metrics._scipy import minimise, softmax
 
 Weights = Float[np.ndarray, "c1 classes"]
 
@@ -17,16 +16,32 @@ def fit(
     classes: int,
     C: float = 1.0,
 ) -> Weights:
-    """The minimiser of Σ_n −log p(label|x) + ‖W‖²/(2·C), the last row the free intercept.
+    """Fit a classifier: minimise Σ_n −ln p(label|x) + ‖W‖²/(2·C).
 
-    Convex, by L-BFGS to a gradient of 1e-5 an item; `C` is scikit-learn's C. Give x of unit
-    variance: the penalty weighs every column alike.
+    The problem is convex; L-BFGS stops at a gradient of 1e-5 per item.
+
+    Parameters
+    ----------
+    x : array of shape (n, c)
+        Input of n items; columns of unit variance, as the penalty treats all alike.
+    labels : integer array of shape (n,)
+        Class of every item, 0 … `classes` − 1.
+    classes : int
+        Number of classes.
+    C : float, default 1.0
+        Inverse strength of the penalty, as in scikit-learn.
+
+    Returns
+    -------
+    array of shape (c + 1, classes)
+        Weights; the last row is the intercept, which is not penalised.
     """
     n, width = x.shape
-    # A score costs an exponential: in float32 it is a third of the time, and the sums are float64.
+    # The exponentials dominate the cost: in float32 they take a third of the time; the sums are
+    # in float64.
     x_cn = np.concatenate([x.T, np.ones((1, n))]).astype(np.float32)
-    items = np.arange(n)
-    penalised = np.append(np.ones(width), 0.0) / C
+    items: Int[np.ndarray, " n"] = np.arange(len(x))
+    penalty = np.append(np.ones(width), 0.0) / C
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
         w = flat.reshape(classes, width + 1)
@@ -35,26 +50,55 @@ def fit(
         own = p[labels, items].sum(dtype=np.float64)
         np.exp(p, out=p)
         total = p.sum(axis=0)
-        value = np.log(total).sum(dtype=np.float64) - own + 0.5 * np.sum(penalised * w**2)
+        value = np.log(total).sum(dtype=np.float64) - own + 0.5 * np.sum(penalty * w**2)
         p /= total
         p[labels, items] -= 1
-        gradient = p @ x_cn.T + penalised * w
+        gradient = p @ x_cn.T + penalty * w
         return float(value) / n, gradient.astype(np.float64).ravel() / n
 
     start = np.zeros((classes, width + 1))
     start[:, -1] = np.log(np.bincount(labels, minlength=classes) / n + 1e-9)
-    options = {"maxiter": 500, "gtol": 1e-5}
-    # On products this small two threads of a BLAS wait 20 times as long as they work.
-    with threadpool_limits(1, "blas"):
-        found = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options=options)
-    return found.x.reshape(classes, width + 1).T
+    return minimise(loss, start.ravel()).reshape(classes, width + 1).T
 
 
-def probabilities(weights: Weights, x: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "n classes"]:
-    """p(class|x) of every item."""
-    return softmax(x @ weights[:-1] + weights[-1], axis=1)
+def predict_proba(weights: Weights, x: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "n classes"]:
+    """Compute p(class|x).
+
+    Parameters
+    ----------
+    weights : array of shape (c + 1, classes)
+        Weights returned by `fit`.
+    x : array of shape (n, c)
+        Input of n items.
+
+    Returns
+    -------
+    array of shape (n, classes)
+        Probabilities; every row sums to 1.
+    """
+    return softmax(x @ weights[:-1] + weights[-1])
 
 
-def predicted(weights: Weights, x: Float[np.ndarray, "n c"]) -> Int[np.ndarray, " n"]:
-    """The likeliest class of every item."""
+def predict(weights: Weights, x: Float[np.ndarray, "n c"]) -> Int[np.ndarray, " n"]:
+    """Return the most probable class of every item.
+
+    Parameters
+    ----------
+    weights : array of shape (c + 1, classes)
+        Weights returned by `fit`.
+    x : array of shape (n, c)
+        Input of n items.
+
+    Returns
+    -------
+    integer array of shape (n,)
+        Classes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.repeat([[-1.0], [1.0]], 50, axis=0)
+    >>> predict(fit(x, np.repeat([0, 1], 50), classes=2), np.array([[-2.0], [0.5]])).tolist()
+    [0, 1]
+    """
     return np.argmax(x @ weights[:-1] + weights[-1], axis=1)

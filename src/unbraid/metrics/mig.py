@@ -1,7 +1,14 @@
-"""Mutual information gap, MIG (Chen et al. 2018, §4) and its robust form RMIG (Do & Tran 2020).
+"""Mutual information gap (MIG), and its robust form (RMIG).
 
-For each factor, how much more the best dimension knows of it than the second best, over what there
-is to know: MIG = 1/F Σ_f (I(z_(1); f) − I(z_(2); f)) / H(f).
+For every factor, the information of the most informative dimension less that of the second most
+informative one, divided by the entropy of the factor:
+
+    MIG = 1/F Σ_f (I(z_(1); f) − I(z_(2); f)) / H(f)
+
+References
+----------
+Chen et al., "Isolating Sources of Disentanglement in Variational Autoencoders", 2018, section 4;
+RMIG: Do and Tran, "Theory and Evaluation Metrics for Learning Disentangled Representations", 2020.
 """
 
 from __future__ import annotations
@@ -12,21 +19,34 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from unbraid.codes import Codes
-from unbraid.errors import UserError
+from unbraid.errors import ArgumentError
 from unbraid.metrics import arrays, mutual_information, uncertainty
 from unbraid.metrics.protocols import by_name, find
 
 TITLE = "MIG"
+MIN_FACTORS = 1
 GROUPS = 10
+# Limits of the number of bins that are chosen by the posterior stds.
+MIN_BINS, MAX_BINS = 20, 1_000
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """A named way to compute MIG.
+    """Parameters of the mutual information gap.
 
-    `items` are drawn, 0 for all. `code` is `mean` in `bins` of equal width over its range, or
-    `posterior`: q(z|x) spread over `bins` of equal width from −`extent` to `extent`; with `bins` 0
-    the width is half the narrowest decile of posterior stds and the range is the code's.
+    Parameters
+    ----------
+    name : str
+        Name of the protocol.
+    items : int
+        Items drawn; 0 for all.
+    code : str
+        "mean": the posterior mean in `bins` of equal width between its minimum and maximum.
+        "posterior": the mass of q(z|x) in every bin.
+    bins : int
+        Number of bins; 0 for bins of half the 10 % quantile of the posterior stds.
+    extent : float, default 0.0
+        With "posterior" and `bins`, the bins range from −`extent` to `extent`.
     """
 
     name: str
@@ -49,10 +69,46 @@ def score(
     rng: np.random.Generator,
     protocol: Protocol | str = "chen2018",
 ) -> dict[str, float]:
-    """The gap, 0 to 1, its standard error (jackknife over items), and the number of items.
+    """Compute the mutual information gap.
 
-    1 if each factor is known to one dimension in full and to no other. The second best of a code of
-    one dimension is 0. UserError for bad arrays, or if a posterior protocol meets no std.
+    Parameters
+    ----------
+    codes : Codes
+        Codes of n items; the discrete code is one dimension.
+    factors : array of shape (n, f)
+        Factor values, whole numbers; constant factors are ignored.
+    rng : numpy.random.Generator
+        Random generator; draws the items.
+    protocol : Protocol or str, default "chen2018"
+        Protocol, or its name in `PROTOCOLS`.
+
+    Returns
+    -------
+    dict of str to float
+        `score`, 0 to 1: 1 if every factor is known in full by one dimension and by no other (of a
+        code of one dimension, the second most informative counts as 0); `standard_error`, by the
+        jackknife over items; `items`, the number of items used.
+
+    Raises
+    ------
+    ArgumentError
+        If the arrays are invalid, a posterior protocol gets codes without positive stds, or the
+        protocol is unknown.
+
+    References
+    ----------
+    Chen et al., 2018, section 4; "do2020": Do and Tran, 2020 (RMIG); "locatello2019": Locatello et
+    al., "Challenging Common Assumptions in the Unsupervised Learning of Disentangled
+    Representations", 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> factors = np.array([[a, b] for a in range(4) for b in range(4)] * 50)
+    >>> found = score(Codes(factors.astype(float)), factors, rng, "locatello2019")
+    >>> round(found["score"], 6), found["items"]
+    (1.0, 800)
     """
     protocol = find(protocol, PROTOCOLS, TITLE)
     factors = arrays.validate_factors(codes, factors)
@@ -70,12 +126,31 @@ def score(
 
 
 def gap(
-    information: Float[np.ndarray, "g d f"], entropy: Float[np.ndarray, "g f"]
+    information: Float[np.ndarray, "g d f"], entropies: Float[np.ndarray, "g f"]
 ) -> Float[np.ndarray, " g"]:
-    """1/F Σ_f (I_(1)f − I_(2)f) / H(f) from tables in nats; a factor of no entropy counts 0."""
+    """Compute 1/F Σ_f (I_(1)f − I_(2)f) / H(f) of g tables.
+
+    Parameters
+    ----------
+    information : array of shape (g, d, f)
+        I(d; f) in nats.
+    entropies : array of shape (g, f)
+        H(f) in nats; a factor without entropy counts as 0.
+
+    Returns
+    -------
+    array of shape (g,)
+        The gap of every table.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> gap(np.array([[[0.6], [0.2]]]), np.array([[0.8]])).tolist()
+    [0.49999999999999994]
+    """
     ordered = np.sort(information, axis=1)
     second = ordered[:, -2] if information.shape[1] > 1 else 0.0
-    return np.mean((ordered[:, -1] - second) / np.where(entropy > 0, entropy, 1), axis=1)
+    return np.mean((ordered[:, -1] - second) / np.where(entropies > 0, entropies, 1), axis=1)
 
 
 def _posterior_joints(
@@ -84,17 +159,14 @@ def _posterior_joints(
     group: Int[np.ndarray, " n"],
     protocol: Protocol,
 ) -> list[list[mutual_information.Joint]]:
+    remedy = "give positive stds, or use the protocol locatello2019"
+    rule = f"the protocol {protocol.name} needs the posterior q(z|x)"
     if codes.std is None:
-        raise UserError(
-            f"protocol {protocol.name}: it takes q(z|x), and these codes have no std; give std, or"
-            " the protocol locatello2019"
-        )
+        raise ArgumentError("codes", "no std", rule, remedy)
     if (codes.std <= 0).any():
-        raise UserError(
-            f"std: {int((codes.std <= 0).sum())} values are 0 or less, and q(z|x) has a width; give"
-            " positive stds, or the protocol locatello2019"
-        )
-    joints = []
+        value = f"{int((codes.std <= 0).sum())} stds of 0 or less"
+        raise ArgumentError("codes", value, rule, remedy)
+    joints: list[list[mutual_information.Joint]] = []
     for mean, std in zip(codes.mean.T, codes.std.T, strict=True):
         edges = _edges(mean, std, protocol)
         joints.append(mutual_information.posterior_joint(mean, std, edges, labels, group))
@@ -109,7 +181,7 @@ def _edges(
     if protocol.bins:
         return np.linspace(-protocol.extent, protocol.extent, protocol.bins + 1)
     low, high = float((mean - 4 * std).min()), float((mean + 4 * std).max())
-    # Bins of σ/2 lose 1 % of a nat at most; 1,000 of them bound the memory of a code without noise.
+    # Bins of σ/2 lose at most 0.01 nat; the limit bounds the memory of a code of narrow posteriors.
     width = float(np.quantile(std, 0.1)) / 2
-    bins = int(np.clip((high - low) / width, 20, 1_000))
+    bins = int(np.clip((high - low) / width, MIN_BINS, MAX_BINS))
     return np.linspace(low, high, bins + 1)

@@ -1,6 +1,11 @@
-"""Downstream probes: how well a standard classifier reads each factor from the code.
+"""Downstream probes: how well a standard classifier predicts the factors from the code.
 
-The mean over factors of the accuracy on other items (Locatello et al. 2019, §5.4).
+    score = mean over factors of the accuracy on test items
+
+References
+----------
+Locatello et al., "Challenging Common Assumptions in the Unsupervised Learning of Disentangled
+Representations", 2019, section 5.4.
 """
 
 from __future__ import annotations
@@ -15,11 +20,22 @@ from unbraid.metrics import arrays, logistic, trees
 from unbraid.metrics.protocols import by_name, find
 
 TITLE = "probes"
+MIN_FACTORS = 1
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """A named probe: `logistic` regression, or boosted `trees` of depth 3 in 100 rounds."""
+    """Parameters of a probe.
+
+    Parameters
+    ----------
+    name : str
+        Name of the protocol.
+    train, test : int
+        Items that the classifier is fitted to, and scored on.
+    probe : str
+        "logistic": logistic regression; "trees": boosted trees of depth 3, 100 rounds.
+    """
 
     name: str
     train: int
@@ -39,9 +55,42 @@ def score(
     rng: np.random.Generator,
     protocol: Protocol | str = "locatello2019-logistic",
 ) -> dict[str, float]:
-    """Mean accuracy, 0 to 1, its standard error over the test items, chance, and the items.
+    """Compute the mean accuracy of a classifier of every factor.
 
-    Chance is the mean share of each factor's most frequent value. UserError for bad arrays.
+    Parameters
+    ----------
+    codes : Codes
+        Codes of n items.
+    factors : array of shape (n, f)
+        Factor values, whole numbers; constant factors are ignored.
+    rng : numpy.random.Generator
+        Random generator; draws the items.
+    protocol : Protocol or str, default "locatello2019-logistic"
+        Protocol, or its name in `PROTOCOLS`.
+
+    Returns
+    -------
+    dict of str to float
+        `score`, 0 to 1; `standard_error`, over the test items; `chance`, the mean share of the most
+        frequent value of a factor; `items`, the number of training items.
+
+    Raises
+    ------
+    ArgumentError
+        If the arrays are invalid, there are fewer than 10 items, or the protocol is unknown.
+
+    References
+    ----------
+    Locatello et al., 2019, section 5.4.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> factors = rng.integers(0, 2, size=(300, 2))
+    >>> found = score(Codes(factors.astype(float)), factors, rng)
+    >>> found["score"], found["items"]
+    (1.0, 200)
     """
     protocol = find(protocol, PROTOCOLS, TITLE)
     factors = arrays.validate_factors(codes, factors)
@@ -49,9 +98,9 @@ def score(
     both, cut = np.concatenate([train, test]), len(train)
     x, _ = arrays.features(codes.subset(both))
     labels = arrays.classes(factors[both])
-    hits = np.stack([_hits(x, y, cut, protocol.probe) for y in labels.T], axis=1)
-    # The factors of one item are hit or missed together: the mean over them is what varies.
-    per_item = hits.mean(axis=1)
+    correct = np.stack([_correct(x, y, cut, protocol.probe) for y in labels.T], axis=1)
+    # Whether the factors of one item are predicted is correlated: items are the sampling unit.
+    per_item = correct.mean(axis=1)
     chance = np.mean([np.bincount(y[cut:]).max() / len(test) for y in labels.T])
     return {
         "score": float(per_item.mean()),
@@ -61,12 +110,12 @@ def score(
     }
 
 
-def _hits(
+def _correct(
     x: Float[np.ndarray, "n c"], y: Int[np.ndarray, " n"], cut: int, probe: str
 ) -> Bool[np.ndarray, " m"]:
     classes = int(y.max()) + 1
     if probe == "trees":
-        found = trees.fit(x[:cut], y[:cut], classes).predicted(x[cut:])
+        predicted = trees.fit(x[:cut], y[:cut], classes).predict(x[cut:])
     else:
-        found = logistic.predicted(logistic.fit(x[:cut], y[:cut], classes), x[cut:])
-    return found == y[cut:]
+        predicted = logistic.predict(logistic.fit(x[:cut], y[:cut], classes), x[cut:])
+    return predicted == y[cut:]

@@ -1,67 +1,174 @@
-"""Several metrics under all their protocols, on arrays: one row a score."""
+"""Score codes by several metrics under all their protocols; every score becomes one row."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, NotRequired, TypedDict, cast
 
 import numpy as np
 from jaxtyping import Shaped
 
 from unbraid.codes import Codes
-from unbraid.errors import UserError
+from unbraid.errors import ArgumentError
 from unbraid.metrics import METRICS, uncertainty
-from unbraid.metrics.protocols import fields
+from unbraid.metrics.protocols import format_fields
 
-Row = dict[str, Any]
-# What an evaluation scores if nothing is asked for: seconds, whatever the dataset.
+# Metrics scored by default: they take seconds on any dataset.
 DEFAULT_METRICS = ("factor-vae", "classification")
-# What tells factors from each other is 1 by construction where there is only one.
-NEEDS_SEVERAL_FACTORS = ("factor-vae", "beta-vae", "dci", "modularity", "infomec")
-WITHOUT_FACTORS = ("unsupervised",)
+
+
+class ScoreRow(TypedDict):
+    """One score as it is written to scores.json; keys without a value are left out.
+
+    Attributes
+    ----------
+    metric : str
+        Title of the score, for example "DCI: completeness".
+    name, protocol : str
+        Name of the metric and of its protocol.
+    score : float
+        The score, or the mean over repeats.
+    standard_error : float
+        Standard error of one repeat.
+    low, high : float
+        95 % confidence interval of the mean over repeats.
+    repeats : int
+        Number of repeats, if more than one.
+    chance : float
+        Score of a code that is independent of the factors.
+    dimensions : int
+        Number of active dimensions.
+    items : int
+        Number of items that the metric was fitted to.
+    """
+
+    metric: str
+    name: str
+    protocol: str
+    score: float
+    standard_error: NotRequired[float]
+    low: NotRequired[float]
+    high: NotRequired[float]
+    repeats: NotRequired[int]
+    chance: NotRequired[float]
+    dimensions: NotRequired[int]
+    items: NotRequired[int]
 
 
 class MetricSpec(NamedTuple):
-    """One metric under one protocol."""
+    """A metric under one of its protocols.
+
+    Parameters
+    ----------
+    metric : str
+        Name of the metric, a key of `METRICS`.
+    protocol : str
+        Name of the protocol.
+
+    Examples
+    --------
+    >>> spec = MetricSpec("factor-vae", "kim2018")
+    >>> spec.title, spec.parts
+    ('FactorVAE score', ())
+    """
 
     metric: str
     protocol: str
 
     @property
     def title(self) -> str:
-        """The metric as tables call it."""
+        """Title of the metric in tables."""
         return METRICS[self.metric].TITLE.removeprefix("the ")
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """What its scores are called where it has several: dci's are three."""
-        return getattr(METRICS[self.metric], "NAMES", ())
+        """Names of the scores of a metric that returns several, such as DCI; otherwise empty."""
+        return getattr(METRICS[self.metric], "SCORE_NAMES", ())
 
     def part_title(self, part: str) -> str:
-        """One of them as tables call it."""
+        """Return the title of one of several scores.
+
+        Parameters
+        ----------
+        part : str
+            One of `parts`.
+
+        Returns
+        -------
+        str
+            For example "DCI: completeness".
+        """
         return f"{self.title}: {part.replace('_', ' ')}"
 
 
-def chosen(names: str | None) -> list[str]:
-    """The metrics of `all`, or of names with commas between; UserError for an unknown one."""
-    known = [name for name in METRICS if name != "udr"]
+def parse_names(names: str | None) -> list[str]:
+    """Parse a list of metrics.
+
+    Parameters
+    ----------
+    names : str or None
+        "all", or names separated by commas; None for `DEFAULT_METRICS`.
+
+    Returns
+    -------
+    list of str
+        Names of metrics, without duplicates.
+
+    Raises
+    ------
+    ArgumentError
+        If a name is unknown, or is "udr", which needs a population.
+
+    Examples
+    --------
+    >>> parse_names("mig, beta_vae, mig")
+    ['mig', 'beta-vae']
+    """
+    of_one_run = [name for name in METRICS if name != "udr"]
     if names is None:
         return list(DEFAULT_METRICS)
     if names == "all":
-        return known
-    given = [name.strip().replace("_", "-") for name in names.split(",")]
-    for name in given:
+        return of_one_run
+    requested = [name.strip().replace("_", "-") for name in names.split(",")]
+    for name in requested:
         if name == "udr":
-            raise UserError(
-                "metric 'udr': it compares the members of a population, not one run; call"
-                " unbraid.metrics.udr.score with their codes"
+            raise ArgumentError(
+                "metrics",
+                name,
+                "UDR compares the members of a population, not one run",
+                "call unbraid.metrics.udr.score with the codes of several runs",
             )
-        if name not in known:
-            raise UserError(f"metric {name!r}: unknown; give all or some of {', '.join(known)}")
-    return list(dict.fromkeys(given))
+        if name not in of_one_run:
+            known = ", ".join(of_one_run)
+            raise ArgumentError(
+                "metrics",
+                name or "''",
+                "unknown metric",
+                f"set `metrics` to all or to some of {known}",
+            )
+    return list(dict.fromkeys(requested))
 
 
-def jobs(names: list[str], *, discrete: bool) -> list[MetricSpec]:
-    """Every protocol of these metrics; classification only if the code has a discrete part."""
+def metric_specs(names: Sequence[str], *, discrete: bool) -> list[MetricSpec]:
+    """List every protocol of some metrics.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of metrics.
+    discrete : bool
+        Whether the codes have a discrete code; without one, classification is left out.
+
+    Returns
+    -------
+    list of MetricSpec
+        Metrics in the given order, each under all its protocols.
+
+    Examples
+    --------
+    >>> [spec.protocol for spec in metric_specs(["sap", "classification"], discrete=False)]
+    ['locatello2019', 'kumar2018']
+    """
     return [
         MetricSpec(name, protocol)
         for name in names
@@ -70,89 +177,188 @@ def jobs(names: list[str], *, discrete: bool) -> list[MetricSpec]:
     ]
 
 
+def min_factors(metric: str) -> int:
+    """Return the number of varying factors that a metric needs.
+
+    Parameters
+    ----------
+    metric : str
+        Name of the metric.
+
+    Returns
+    -------
+    int
+        0 if it needs no labels; 2 if it is 1 by construction for a single factor.
+
+    Examples
+    --------
+    >>> min_factors("unsupervised"), min_factors("mig"), min_factors("dci")
+    (0, 1, 2)
+    """
+    return getattr(METRICS[metric], "MIN_FACTORS", 1)
+
+
 def unsupported_reason(
     metric: str, factors: Shaped[np.ndarray, "..."], label: str | None, data: str
 ) -> str | None:
-    """Why a metric cannot be computed with these factors, as one line; None if it can.
+    """Explain why a metric cannot be computed with these factors.
 
-    `label` is the factor that a discrete code is scored against.
+    Parameters
+    ----------
+    metric : str
+        Name of the metric.
+    factors : array of shape (n, f)
+        Factor values; f = 0 for a dataset without labels.
+    label : str or None
+        Name of the factor that a discrete code is compared with.
+    data : str
+        Name of the dataset, for the message.
+
+    Returns
+    -------
+    str or None
+        One line, `data: reason; remedy`; None if the metric can be computed.
     """
-    if metric in WITHOUT_FACTORS:
+    needed = min_factors(metric)
+    if needed == 0:
         return None
     if not factors.shape[1]:
-        return f"{data}: it has no labels, and this needs them; give --metrics unsupervised"
+        return f"{data}: no labels, which this metric needs; set `metrics` to unsupervised"
     if metric == "classification" and label is None:
-        return f"{data}: no factor is named as the one to score d against; give an array label"
+        return f"{data}: no factor is marked as the class of an image; add an array named label"
     varying = int((factors.min(axis=0) != factors.max(axis=0)).sum())
-    if metric in NEEDS_SEVERAL_FACTORS and varying < 2:
-        return f"{data}: {varying} factor varies, and this tells factors from each other; give two"
+    if varying < needed and needed > 1:
+        return f"{data}: {varying} factor varies; this metric needs {needed} factors that vary"
     return None
 
 
-def rows(
-    job: MetricSpec,
+def score_rows(
+    spec: MetricSpec,
     codes: Codes,
     factors: Shaped[np.ndarray, "..."],
     *,
     seed: int = 0,
     repeats: int = 1,
-) -> list[Row]:
-    """A job's scores, each with its protocol's name and, if it is sampled, its standard error.
+) -> list[ScoreRow]:
+    """Compute the scores of a metric under a protocol.
 
-    With `repeats` above 1 other items and votes are drawn each time: the row has their mean, and
-    `low` and `high`, the 95 % interval of that mean. UserError as the metric's own.
+    Parameters
+    ----------
+    spec : MetricSpec
+        Metric and protocol.
+    codes : Codes
+        Codes of n items.
+    factors : array of shape (n, f)
+        Factor values; for classification the labels, of shape (n,).
+    seed : int, default 0
+        Seed for sampling items and votes. The draws depend on nothing but the seed, the metric, the
+        protocol and the repeat.
+    repeats : int, default 1
+        Number of repeats, each with other items and votes.
+
+    Returns
+    -------
+    list of ScoreRow
+        One row per score. With several repeats a row has their mean, and its 95 % interval as `low`
+        and `high`.
+
+    Raises
+    ------
+    ArgumentError
+        If the metric rejects the arrays.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> codes = Codes(np.zeros((2, 1)), category=np.array([0, 1]), categories=2)
+    >>> spec = MetricSpec("classification", "majority")
+    >>> [(row["metric"], row["score"]) for row in score_rows(spec, codes, np.array([1, 0]))]
+    [('unsupervised classification accuracy', 1.0)]
     """
-    metric = METRICS[job.metric]
-    found = []
+    metric = METRICS[spec.metric]
+    results: list[dict[str, float]] = []
     for repeat in range(repeats):
-        rng = np.random.default_rng(_key(job, seed, repeat))
-        found.append(metric.score(codes, factors, rng, job.protocol))
-        if "chance" in found[0] and "standard_error" not in found[0]:
-            break  # Nothing was drawn: every repeat is the same.
-    names = [n.removesuffix("_standard_error") for n in found[0] if n.endswith("_standard_error")]
-    if "score" in found[0]:
-        return [_row(job.title, job, found, "score", "standard_error")]
-    return [
-        _row(job.part_title(name), job, found, name, f"{name}_standard_error") for name in names
-    ]
+        rng = np.random.default_rng(_rng_key(spec, seed, repeat))
+        results.append(metric.score(codes, factors, rng, spec.protocol))
+        if "chance" in results[0] and "standard_error" not in results[0]:
+            break  # Nothing is sampled: all repeats would be equal.
+    if "score" in results[0]:
+        return [_row(spec.title, spec, results, "score", "standard_error")]
+    end = "_standard_error"
+    names = [name.removesuffix(end) for name in results[0] if name.endswith(end)]
+    return [_row(spec.part_title(name), spec, results, name, f"{name}{end}") for name in names]
 
 
-def known(row: Row) -> bool:
-    """Whether a row is of a metric and a protocol that there are."""
+def is_known(row: ScoreRow) -> bool:
+    """Return whether the metric and the protocol of a row exist.
+
+    Parameters
+    ----------
+    row : ScoreRow
+        A row, perhaps of a file that another version wrote.
+
+    Returns
+    -------
+    bool
+        True if both exist.
+    """
     return row["name"] in METRICS and row["protocol"] in METRICS[row["name"]].PROTOCOLS
 
 
-def place(row: Row) -> tuple[int, int]:
-    """Where a row stands in a table: in the lists' order, whichever was scored first."""
-    number = list(METRICS[row["name"]].PROTOCOLS).index(row["protocol"])
-    return list(METRICS).index(row["name"]), number
+def sort_key(row: ScoreRow) -> tuple[int, int]:
+    """Return the position of a row in a table: in the order of metrics, then of protocols.
+
+    Parameters
+    ----------
+    row : ScoreRow
+        A row of a known metric and protocol.
+
+    Returns
+    -------
+    tuple of int
+        Position of the metric, and of the protocol among those of the metric.
+    """
+    protocols = list(METRICS[row["name"]].PROTOCOLS)
+    return list(METRICS).index(row["name"]), protocols.index(row["protocol"])
 
 
-def catalogue() -> str:
-    """Every metric, and its protocols with their fields, as the command prints them."""
-    lines = []
+def describe_metrics() -> str:
+    """Describe every metric and its protocols, as the command `unbraid metrics` prints them.
+
+    Returns
+    -------
+    str
+        One line per metric, followed by one line per protocol with its fields.
+    """
+    lines: list[str] = []
     for name, metric in METRICS.items():
         lines.append(f"{name}: {(metric.__doc__ or '').splitlines()[0]}")
-        protocols = metric.PROTOCOLS.items()
-        lines += [f"    {p:24}{fields(protocol)}".rstrip() for p, protocol in protocols]
+        lines += [
+            f"    {protocol:24}{format_fields(record)}".rstrip()
+            for protocol, record in metric.PROTOCOLS.items()
+        ]
     return "\n".join(lines)
 
 
-def _key(job: MetricSpec, seed: int, repeat: int) -> list[int]:
-    """What fixes a score's draws: they depend on no other metric, protocol or repeat."""
-    number = list(METRICS[job.metric].PROTOCOLS).index(job.protocol)
-    if job.metric == "factor-vae" and repeat == 0:
+def _rng_key(spec: MetricSpec, seed: int, repeat: int) -> list[int]:
+    """Return the seed of a score's draws, independent of other metrics, protocols and repeats."""
+    number = list(METRICS[spec.metric].PROTOCOLS).index(spec.protocol)
+    if spec.metric == "factor-vae" and repeat == 0:
         return [seed, number]
-    return [seed, number, repeat, *job.metric.encode()]
+    return [seed, number, repeat, *spec.metric.encode()]
 
 
-def _row(title: str, job: MetricSpec, found: list[dict[str, float]], name: str, error: str) -> Row:
-    scores = [values[name] for values in found]
-    row: Row = {"metric": title, "name": job.metric, "protocol": job.protocol, "score": scores[0]}
-    if error in found[0]:
-        row["standard_error"] = float(np.mean([values[error] for values in found]))
+def _row(
+    title: str, spec: MetricSpec, results: list[dict[str, float]], name: str, error: str
+) -> ScoreRow:
+    first = results[0]
+    scores = [result[name] for result in results]
+    row: dict[str, Any] = {"metric": title, "name": spec.metric, "protocol": spec.protocol}
+    row["score"] = scores[0]
+    if error in first:
+        row["standard_error"] = float(np.mean([result[error] for result in results]))
     if len(scores) > 1:
         row["score"], row["low"], row["high"] = uncertainty.interval(scores)
         row["repeats"] = len(scores)
-    beside = ("chance", "dimensions", "items")
-    return row | {key: found[0][key] for key in beside if key in found[0]}
+    row |= {key: first[key] for key in ("chance", "dimensions", "items") if key in first}
+    return cast(ScoreRow, row)

@@ -1,9 +1,16 @@
-"""Unsupervised disentanglement ranking, UDR (Duan et al. 2020, §4): no labels, a population.
+"""Unsupervised disentanglement ranking (UDR): compares the members of a population, no labels.
 
-Two members that disentangle agree up to order and sign of their dimensions. With similarities R_ab
-of dimensions a of one and b of the other, and informative dimensions those with KL above a
-threshold: UDR = [Σ_b max_a R²/Σ_a R + Σ_a max_b R²/Σ_b R]/(d_1 + d_2) over informative a and b; a
-member's score is the median over the others.
+Two members that disentangle agree up to the order and sign of their dimensions. With similarities
+R_ab of dimension a of one member and b of the other, over d_1 and d_2 informative dimensions:
+
+    UDR = (Σ_b max_a R_ab² / Σ_a R_ab + Σ_a max_b R_ab² / Σ_b R_ab) / (d_1 + d_2)
+
+The score of a member is the median over the other members.
+
+References
+----------
+Duan et al., "Unsupervised Model Selection for Variational Disentangled Representation Learning",
+2020, section 4.
 """
 
 from __future__ import annotations
@@ -13,23 +20,35 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.stats import rankdata
 
 from unbraid.codes import Codes
-from unbraid.errors import UserError
+from unbraid.errors import ArgumentError
 from unbraid.metrics import arrays
+from unbraid.metrics._scipy import ranks
 from unbraid.metrics.dci import lasso
 from unbraid.metrics.protocols import by_name, find
 
 TITLE = "UDR"
+MIN_FACTORS = 0
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """A named way to compute UDR.
+    """Parameters of UDR.
 
-    `similarity`: `spearman`, |rank correlation|, or `lasso`, |weight| of one member's dimensions
-    predicting the other's with penalty `alpha`. Informative: mean KL above `min_kl` nat.
+    Parameters
+    ----------
+    name : str
+        Name of the protocol.
+    items : int
+        Items drawn; 0 for all.
+    similarity : str
+        "spearman": |rank correlation|. "lasso": |weight| of a linear regression of one member's
+        dimension on those of the other.
+    min_kl : float
+        Mean KL that an informative dimension exceeds, nats.
+    alpha : float, default 0.0
+        Penalty of the lasso.
     """
 
     name: str
@@ -50,50 +69,106 @@ def score(
     rng: np.random.Generator,
     protocol: Protocol | str = "duan2020",
 ) -> dict[str, float]:
-    """The members' mean score, its standard error over members, and each member's score.
+    """Compute UDR of every member of a population.
 
-    All members encode the same items in the same order; only continuous dimensions count, and
-    without a std all that vary do. UserError for fewer than two members or different lengths.
+    Parameters
+    ----------
+    population : sequence of Codes
+        Codes of two or more members, of the same n items in the same order. Discrete codes are
+        ignored; without a std, every dimension that varies is informative.
+    rng : numpy.random.Generator
+        Random generator; draws the items.
+    protocol : Protocol or str, default "duan2020"
+        Protocol, or its name in `PROTOCOLS`.
+
+    Returns
+    -------
+    dict of str to float
+        `score`: mean over members, 0 to 1; `standard_error`: over members; `items`: number of items
+        used; `member_0`, `member_1`, …: score of every member.
+
+    Raises
+    ------
+    ArgumentError
+        If there are fewer than two members, their lengths differ, or the protocol is unknown.
+
+    References
+    ----------
+    Duan et al., 2020, section 4.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> mean = np.array([[a, b] for a in range(4) for b in range(4)], float)
+    >>> found = score([Codes(mean), Codes(-mean[:, ::-1])], rng)
+    >>> round(found["score"], 6)
+    1.0
     """
     protocol = find(protocol, PROTOCOLS, TITLE)
-    if len(population) < 2:
-        raise UserError(
-            f"{len(population)} members: UDR compares members of a population; give 2 or more"
+    m = len(population)
+    if m < 2:
+        raise ArgumentError(
+            "population",
+            f"{m} members",
+            "must have at least 2 members, as UDR compares them",
+            "give the codes of at least two runs",
         )
     lengths = sorted({len(codes.mean) for codes in population})
     if len(lengths) > 1:
-        raise UserError(
-            f"members of {lengths} items: every member encodes the same items; give codes of one"
-            " length"
+        raise ArgumentError(
+            "population",
+            f"codes of {lengths} items",
+            "all members must encode the same items",
+            "give codes of the same length",
         )
     index = arrays.draw(lengths[0], protocol.items, rng)
-    members = [_informative(codes, protocol) for codes in population]
+    informative = [_informative(codes, protocol) for codes in population]
     columns = [_columns(codes.mean[index], protocol.similarity) for codes in population]
-    m = len(population)
     pairs = np.full((m, m), np.nan)
     for i in range(m):
         for j in range(i):
-            similar = _similarity(columns[i], columns[j], protocol)
-            pairs[i, j] = pairs[j, i] = agreement(similar, members[i], members[j])
+            similarity = _similarity(columns[i], columns[j], protocol)
+            pairs[i, j] = pairs[j, i] = agreement(similarity, informative[i], informative[j])
     scores = np.nanmedian(pairs, axis=1)
     error = float(scores.std(ddof=1) / np.sqrt(m))
-    each = {f"member_{i}": float(value) for i, value in enumerate(scores)}
-    return {"score": float(scores.mean()), "standard_error": error, "items": len(index), **each}
+    by_member = {f"member_{i}": float(value) for i, value in enumerate(scores)}
+    result = {"score": float(scores.mean()), "standard_error": error, "items": len(index)}
+    return {**result, **by_member}
 
 
 def agreement(
-    similar: Float[np.ndarray, "a b"],
+    similarity: Float[np.ndarray, "a b"],
     first: Bool[np.ndarray, " a"],
     second: Bool[np.ndarray, " b"],
 ) -> float:
-    """UDR of two members, 0 to 1, from similarities; 0 if neither has an informative dimension."""
-    kept = similar[first][:, second]
+    """Compute UDR of two members.
+
+    Parameters
+    ----------
+    similarity : array of shape (a, b)
+        Similarity of every pair of dimensions, 0 or more.
+    first, second : boolean array of shape (a,), (b,)
+        Whether a dimension of the first or second member is informative.
+
+    Returns
+    -------
+    float
+        0 to 1; 0 if a member has no informative dimension.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> agreement(np.eye(2), np.array([True, True]), np.array([True, True]))
+    1.0
+    """
+    informative = similarity[first][:, second]
     dimensions = int(first.sum() + second.sum())
-    if not kept.size:
+    if not informative.size:
         return 0.0
     total = sum(
         np.sum(np.where(sums > 0, most**2 / np.where(sums > 0, sums, 1), 0))
-        for most, sums in ((kept.max(axis=k), kept.sum(axis=k)) for k in (0, 1))
+        for most, sums in ((informative.max(axis=k), informative.sum(axis=k)) for k in (0, 1))
     )
     return float(total / dimensions)
 
@@ -105,11 +180,11 @@ def _informative(codes: Codes, protocol: Protocol) -> Bool[np.ndarray, " z"]:
 
 
 def _columns(mean: Float[np.ndarray, "n z"], similarity: str) -> Float[np.ndarray, "n z"]:
-    """Standardised dimensions, or their ranks, standardised; a constant one becomes 0."""
-    x = rankdata(mean, axis=0) if similarity == "spearman" else mean.astype(np.float64)
-    spread = x.std(axis=0)
-    scaled = (x - x.mean(axis=0)) / np.where(spread > 0, spread, 1)
-    return np.where(spread > 0, scaled, 0)
+    """Standardise dimensions, or their ranks; a constant dimension becomes 0."""
+    x = ranks(mean) if similarity == "spearman" else mean.astype(np.float64)
+    std = x.std(axis=0)
+    scaled = (x - x.mean(axis=0)) / np.where(std > 0, std, 1)
+    return np.where(std > 0, scaled, 0)
 
 
 def _similarity(

@@ -99,7 +99,7 @@ class PrimaryScore:
     @property
     def needs_labels(self) -> bool:
         """Whether selecting by this score is selecting by labels."""
-        return self.spec.metric not in suite.WITHOUT_FACTORS
+        return suite.min_factors(self.spec.metric) > 0
 
     @property
     def is_percent(self) -> bool:

@@ -104,7 +104,7 @@ def _current_row(row: dict[str, Any]) -> dict[str, Any]:
 
 def _study(path: Path, text: str, table: dict[str, Any]) -> Study:
     check_keys(table, KEYS, path, "study")
-    metrics = tuple(suite.chosen(",".join(table.get("metrics", suite.DEFAULT_METRICS))))
+    metrics = tuple(suite.parse_names(",".join(table.get("metrics", suite.DEFAULT_METRICS))))
     primary_score = _primary_score(table, metrics, path)
     scoring = _scoring(table, metrics, primary_score, path)
     data = table.get("data", "dsprites")
