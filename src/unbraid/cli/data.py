@@ -1,96 +1,184 @@
-"""The flags of `unbraid data`."""
+"""`unbraid data`: one command per dataset.
 
-from __future__ import annotations
+Annotations are evaluated here, as cyclopts reads those of functions that are made for a dataset.
+"""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from unbraid.cli import commands
-from unbraid.cli.parser import action
-from unbraid.data import PUBLISHED
-from unbraid.data.custom import LARGEST, SMALLEST
+from cyclopts import App, Group, Parameter
 
-DATA = (
-    "dataset by its name (see unbraid data --help); folder:PATH or folder:PATH,size=N, a folder of"
-    " pictures; or array:FILE.npz with images and, if you have them, factors; default dsprites"
+from unbraid.cli.flags import check_path_in_text, integer
+from unbraid.cli.help import epilogue
+from unbraid.data import DATASETS, PUBLISHED
+
+DATA_HELP = (
+    "Dataset: a name (see unbraid data --help); folder:PATH or folder:PATH,size=N for a folder of"
+    " image files; array:FILE.npz for an archive with images and, optionally, factors"
 )
-OWN = """\
-Your own images need no command: give --data folder:PATH to unbraid train. This one does the same
-work ahead of time and says what was made of them."""
-VARIANTS = {
-    "colour": "sprites in colours of their own, painted as they are asked for",
-    "noisy": "sprites in noise, painted as they are asked for",
-    "scream": "sprites before a picture of yours, painted as they are asked for",
+VARIANTS = ("colour", "noisy", "scream")
+CUSTOM = {
+    "folder": "Folder of your own image files, for --data folder:PATH",
+    "array": "NumPy archive of your own images, for --data array:FILE.npz",
 }
+CUSTOM_EPILOGUE = (
+    "unbraid train --data does the same work when it is first given the path; this command does it"
+    " ahead of time and reports how the images were read."
+)
+Again = Annotated[bool, Parameter(help="Prepare the dataset again even if it is in the cache")]
 
 
-def add_data(group: Any) -> None:
-    """The command that makes datasets ready."""
-    parser = group.add_parser(
-        "data",
-        help="make a dataset ready in the cache",
-        description="Make a dataset ready in the cache ($UNBRAID_CACHE, or the user's).",
+def register(app: App) -> None:
+    """Add the command of each dataset; a module is imported when its command is chosen."""
+    group = App(
+        name="data",
+        help="Prepare a dataset in the cache ($UNBRAID_CACHE, or the user's cache directory).",
+        usage="unbraid data DATASET [OPTIONS]",
+        help_epilogue=epilogue("unbraid data shapes3d"),
+        group_commands=Group("Datasets"),
     )
-    datasets = parser.add_subparsers(required=True, metavar="DATASET")
-    _add_dsprites(datasets)
-    for facts in PUBLISHED.values():
-        one = action(
-            datasets,
-            facts.name,
-            commands.data_published,
-            f"{facts.title}, {facts.images:,} images of {'×'.join(map(str, facts.shape))}",
-            f"Fetch {facts.title} ({', '.join(file.name for file in facts.files)}) and make it"
-            f" ready: {facts.made}. Licence: {facts.licence}. See {facts.homepage}.",
-        )
-        one.add_argument(
-            "--local-path",
-            type=Path,
-            metavar="PATH",
-            help="the official files, downloaded by hand: their folder, or the only file",
-        )
-        one.add_argument("--again", action="store_true", help="make it even if it is there")
-        one.set_defaults(dataset=facts.name)
-    _add_own(datasets)
+    names = ["dsprites", *(f"dsprites-{kind}" for kind in VARIANTS), *PUBLISHED]
+    summaries = {name: DATASETS.summary(name) for name in names} | CUSTOM
+    for position, (name, summary) in enumerate(summaries.items()):
+        path = f"unbraid.cli.data:command_{name}"
+        group.command(path, name=name, help=summary, sort_key=position)
+    app.command(group)
 
 
-def _add_dsprites(datasets: Any) -> None:
-    dsprites = action(
-        datasets,
-        "dsprites",
-        commands.data_dsprites,
-        "737,280 sprites, rendered exactly; no download",
-        "Render dSprites (377 MB), or take the official archive.",
-    )
-    dsprites.add_argument(
-        "--official",
-        type=Path,
-        metavar="FILE",
-        help="the official .npz or .hdf5: check it, compare every picture with the renderer, and"
-        " use the official ones from then on",
-    )
-    dsprites.add_argument("--again", action="store_true", help="render even if it is there")
-    for kind, summary in VARIANTS.items():
-        name = f"dsprites-{kind}"
-        one = action(datasets, name, commands.data_variant, summary, f"Make {name} ready.")
-        if kind == "scream":
-            one.add_argument("--picture", type=Path, metavar="FILE", help="what lies behind them")
-        one.set_defaults(kind=kind, picture=None)
+def __getattr__(name: str) -> App:
+    dataset = name.removeprefix("command_")
+    if name != dataset:
+        if dataset == "dsprites":
+            return _command(dataset, _dsprites, "unbraid data dsprites")
+        if dataset.removeprefix("dsprites-") in VARIANTS:
+            return _variant(dataset)
+        if dataset in CUSTOM:
+            return _custom(dataset)
+        if dataset in PUBLISHED:
+            return _published(dataset)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def _add_own(datasets: Any) -> None:
-    folder = action(
-        datasets, "folder", commands.data_own, "a folder of pictures, for --data folder:PATH", OWN
+def _dsprites(
+    *,
+    official: Annotated[
+        Path | None,
+        Parameter(
+            metavar="FILE",
+            help="Official .npz or .hdf5 file: compares every image with the rendered one, and"
+            " uses the official images from then on (default: render them)",
+        ),
+    ] = None,
+    again: Again = False,
+) -> None:
+    from unbraid.data.datasets import dsprites
+
+    if official:
+        print(dsprites.prepare_official(official))
+    else:
+        print(dsprites.prepare(again=again))
+
+
+def _variant(name: str) -> App:
+    kind = name.removeprefix("dsprites-")
+
+    def prepare(picture: Path | None) -> None:
+        from unbraid.data.datasets import dsprites_variants
+
+        print(dsprites_variants.prepare(kind, picture))
+
+    def without_picture() -> None:
+        prepare(None)
+
+    def with_picture(
+        *,
+        picture: Annotated[
+            Path | None,
+            Parameter(
+                metavar="FILE",
+                help="Image file for the background (default: the one given before)",
+            ),
+        ] = None,
+    ) -> None:
+        prepare(picture)
+
+    if kind == "scream":
+        return _command(name, with_picture, f"unbraid data {name} --picture scream.jpg")
+    return _command(name, without_picture, f"unbraid data {name}")
+
+
+def _published(name: str) -> App:
+    info = PUBLISHED[name]
+
+    def prepare(
+        *,
+        local_path: Annotated[
+            Path | None,
+            Parameter(
+                metavar="PATH",
+                help="Official files that you downloaded: their directory, or the only file"
+                " (default: download them)",
+            ),
+        ] = None,
+        again: Again = False,
+    ) -> None:
+        print(info.prepare(local_path, again=again))
+
+    shape = "×".join(map(str, info.shape))
+    details = (
+        f"{info.images:,} images of {shape}: {info.preprocessing}. Official files:"
+        f" {', '.join(file.name for file in info.files)}. Licence: {info.licence}. See"
+        f" {info.homepage}."
     )
-    folder.add_argument("path", metavar="PATH", help="the folder, flat or with subfolders")
-    folder.add_argument(
-        "--size",
-        type=int,
-        metavar="N",
-        help=f"side to cut and resize to, {SMALLEST} to {LARGEST}, as folder:PATH,size=N does",
-    )
-    array = action(
-        datasets, "array", commands.data_own, "an .npz of images, for --data array:FILE.npz", OWN
-    )
-    array.add_argument("path", metavar="FILE.npz", help="with images and, if there, factors")
-    folder.set_defaults(kind="folder")
-    array.set_defaults(kind="array", size=None)
+    return _command(name, prepare, f"unbraid data {name}", details)
+
+
+def _custom(kind: str) -> App:
+    from unbraid.data.custom import MAX_SIDE, MIN_SIDE
+
+    def folder(
+        path: Annotated[
+            str,
+            Parameter(help="Folder, flat or with subfolders", validator=check_path_in_text),
+        ],
+        /,
+        *,
+        size: Annotated[
+            int | None,
+            integer(
+                f"Side to crop and resize images to, {MIN_SIDE} to {MAX_SIDE} pixels, as"
+                " folder:PATH,size=N does (default: chosen from the images)"
+            ),
+        ] = None,
+    ) -> None:
+        _prepare_custom(f"folder:{path}" + ("" if size is None else f",size={size}"))
+
+    def array(
+        path: Annotated[
+            str,
+            Parameter(
+                help="File .npz with images and, optionally, factors",
+                name="file",
+                validator=check_path_in_text,
+            ),
+        ],
+        /,
+    ) -> None:
+        _prepare_custom(f"array:{path}")
+
+    if kind == "folder":
+        return _command(kind, folder, "unbraid data folder photos --size 96", CUSTOM_EPILOGUE)
+    return _command(kind, array, "unbraid data array images.npz", CUSTOM_EPILOGUE)
+
+
+def _prepare_custom(name: str) -> None:
+    from unbraid.data import describe, load
+
+    load(name)
+    print(describe(name))
+
+
+def _command(name: str, function: Any, example: str, *details: str) -> App:
+    app = App(name=name, help_epilogue=epilogue(example, *details))
+    app.default(function)
+    return app

@@ -1,46 +1,70 @@
-"""The flags of `unbraid explore`."""
+"""`unbraid explore`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from unbraid.cli import commands
-from unbraid.cli.parser import action
+from cyclopts import App, Parameter
 
-EPILOG = """\
-What is on the page: a slider for each continuous dimension, named by its KL and by the factor that
-it tracks, as in z2 · 3.6 nats · posX; buttons for the discrete code; the picture that the decoder
-makes of them, as they move. Start from an image of the dataset, by its factors or at random, or
-upload one of your own. Below, a traversal of the dimension you choose, its values against every
-factor, and what is shown as PNG and GIF. Two runs stand side by side, with matching dimensions.
+from unbraid.cli.flags import Threads, integer, use_threads
+from unbraid.cli.help import epilogue
 
-The page answers to this machine only, unless --host says otherwise, and needs no network."""
+PAGE = (
+    "The page has a slider for each continuous dimension, labelled with its KL and the factor that"
+    " it tracks, as in z2 · 3.6 nats · posX; buttons for the discrete code; and the image that the"
+    " decoder generates. Start from an image of the dataset, chosen by its factors or at random, or"
+    " upload your own. Below are a traversal of the chosen dimension, its values against every"
+    " factor, and PNG and GIF downloads. Two runs are shown side by side with matching dimensions."
+)
+ACCESS = (
+    "The page needs no network and, without --host, is reachable from this machine only. It needs"
+    " the extra: pip install 'unbraid[explore]'."
+)
 
 
-def add_explore(group: Any) -> None:
-    """`unbraid explore`."""
-    parser = action(
-        group,
-        "explore",
-        commands.explore,
-        "move a run's code on a page, see the picture change",
-        "Open a page on which a run's code is moved and its picture seen; needs the extra explore.",
+def register(app: App) -> None:
+    """Add the command."""
+    app.command(
+        explore,
+        usage="unbraid explore RUN [RUN …] [OPTIONS]",
+        help_epilogue=epilogue("unbraid explore runs/first --open", PAGE, ACCESS),
     )
-    parser.epilog = EPILOG
-    parser.add_argument(
-        "runs",
-        type=Path,
-        nargs="+",
-        metavar="RUN",
-        help="a run directory; two are shown side by side, of more each side chooses one",
-    )
-    parser.add_argument(
-        "--host",
-        default="127.0.0.1",
-        help="address to answer at, default 127.0.0.1: this machine only; 0.0.0.0 lets others in,"
-        " without a password",
-    )
-    parser.add_argument("--port", type=int, help="default the first free one from 7860")
-    parser.add_argument("--open", action="store_true", help="open it in the browser")
-    parser.add_argument("--threads", type=int, help="CPU threads, default every core")
+
+
+def explore(
+    runs: Annotated[
+        list[Path],
+        Parameter(
+            help="Run directories; two are shown side by side, of more each side chooses one",
+            name="run",
+        ),
+    ],
+    /,
+    *,
+    host: Annotated[
+        str,
+        Parameter(
+            metavar="ADDRESS",
+            help="Address to serve at; the default is this machine only, 0.0.0.0 serves everyone"
+            " without a password",
+        ),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None, integer("Port to serve at (default: the first free one from 7860)")
+    ] = None,
+    browser: Annotated[bool, Parameter(name="--open", help="Open the page in a browser")] = False,
+    threads: Threads = None,
+) -> None:
+    """Serve a page to explore a run's code.
+
+    Moves the code of a run with sliders and shows the decoded image.
+    """
+    from unbraid.explore import opened_run
+
+    use_threads(threads)
+    opened_run.data_of(runs)
+    # Imported only now, so that a wrong path is reported before the seconds that Gradio takes.
+    from unbraid.explore import app
+
+    app.serve(runs, host=host, port=port, browser=browser)

@@ -1,48 +1,37 @@
-"""The flags of `unbraid export` and `unbraid codes`."""
+"""`unbraid export`."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from unbraid.cli import commands
-from unbraid.cli.parser import action
+from cyclopts import App, Parameter
 
-
-def add_export(group: Any) -> None:
-    """`unbraid export`."""
-    parser = action(
-        group,
-        "export",
-        commands.export,
-        "write a run's networks for other programs",
-        "Write a run's encoder.onnx and decoder.onnx into it, held by onnxruntime to 1e-4 of what"
-        " torch says: x to mean, std and category; z and d to pixels.",
-    )
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
-    parser.add_argument(
-        "--onnx", action="store_true", required=True, help="as ONNX, the one format so far"
-    )
+from unbraid.cli.flags import RunDirectory
+from unbraid.cli.help import epilogue
+from unbraid.errors import UserError
 
 
-def add_codes(group: Any) -> None:
-    """`unbraid codes`."""
-    parser = action(
-        group,
-        "codes",
-        commands.codes,
-        "write what a run says of every image",
-        "Write the codes of all images of a run's dataset as columns, an image a row in the"
-        " dataset's order: mean_0 …, std_0 …, category, and every factor by its name.",
-    )
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
-    parser.add_argument("--format", choices=("npz", "parquet"), default="npz", help="default npz")
-    parser.add_argument(
-        "--to", type=Path, metavar="FILE", help="default codes.npz or codes.parquet in the run"
-    )
-    parser.add_argument(
-        "--precision",
-        choices=("fp32", "bf16"),
-        help="of the encoding, default the run's own",
-    )
-    parser.add_argument("--threads", type=int, help="CPU threads, default every core")
+def register(app: App) -> None:
+    """Add the command."""
+    app.command(export, help_epilogue=epilogue("unbraid export runs/first --onnx"))
+
+
+def export(
+    run: RunDirectory,
+    /,
+    *,
+    onnx: Annotated[bool, Parameter(help="Write ONNX files, the only format so far")],
+) -> None:
+    """Write a run's encoder and decoder as ONNX files.
+
+    Writes encoder.onnx (x to mean, std and category) and decoder.onnx (z and d to pixels) into the
+    run directory, and checks with ONNX Runtime that their outputs are within 1e-4 of PyTorch's.
+    """
+    from unbraid.data import load
+    from unbraid.export.onnx_files import export
+    from unbraid.runs import Run
+
+    if not onnx:
+        raise UserError("--onnx: required; ONNX is the only format so far")
+    directory = Run(run)
+    print(export(directory, load(directory.read_config().data)))

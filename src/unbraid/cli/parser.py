@@ -1,24 +1,51 @@
-"""How a command line is read: a mistake is one line with its remedy."""
+"""The command line as a tree of commands, built anew for every call."""
 
 from __future__ import annotations
 
-import argparse
-from typing import Any, NoReturn
+from cyclopts import App, Group, Parameter
+
+from unbraid import __version__
+from unbraid.cli import (
+    codes,
+    compare,
+    completion,
+    data,
+    evaluate,
+    explore,
+    export,
+    information,
+    metrics,
+    report,
+    study,
+    train,
+    traverse,
+)
+from unbraid.cli.flags import check_value
+from unbraid.cli.help import HelpFormatter, epilogue
+
+# In the order of the help.
+COMMANDS = (
+    *(data, train, evaluate, metrics, traverse, information, compare),
+    *(explore, export, codes, study, report, completion),
+)
 
 
-class Parser(argparse.ArgumentParser):
-    """argparse, but a mistake is one line with its remedy."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
-        super().__init__(*args, allow_abbrev=False, **kwargs)
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
-
-
-def action(group: Any, name: str, command: Any, summary: str, description: str) -> Parser:
-    """A command, or a part of one, with what it does."""
-    parser = group.add_parser(name, help=summary, description=description)
-    parser.set_defaults(command=command)
-    return parser
+def build() -> App:
+    """Return the command `unbraid`, with the methods and datasets that are registered now."""
+    app = App(
+        name="unbraid",
+        help="Train and evaluate disentangled representations of images.",
+        help_epilogue=epilogue("unbraid train cascade-vae --preset quick --out runs/first"),
+        version=f"unbraid {__version__}",
+        help_format="plaintext",
+        help_formatter=HelpFormatter(),
+        group_commands=Group("Commands"),
+        group_parameters=Group.create_default_parameters("Options"),
+        default_parameter=Parameter(validator=check_value, negative=(), allow_repeating=True),
+        # `@FILE` and other extras of the library are not part of this command line.
+        argfile_prefix=None,
+    )
+    for position, module in enumerate(COMMANDS):
+        module.register(app)
+        app[module.__name__.rpartition(".")[2]].sort_key = position
+    return app

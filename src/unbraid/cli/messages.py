@@ -1,0 +1,115 @@
+"""One line for every mistake: of the command line itself, and of what it asks the library to do."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+
+from cyclopts import App, CycloptsError
+from cyclopts.exceptions import (
+    CoercionError,
+    MissingArgumentError,
+    UnknownCommandError,
+    UnknownOptionError,
+    UnusedCliTokensError,
+    ValidationError,
+)
+
+from unbraid.cli.flags import printable
+
+
+def command_names(app: App) -> list[str]:
+    """Return the names of an app's commands, without --help and --version."""
+    return [name for name in app if not name.startswith("-")]
+
+
+def usage_error(error: CycloptsError) -> str:
+    """Return the line for a command line that cannot be read."""
+    return " ".join(_problem(error).split())
+
+
+def missing_command(app: App) -> str:
+    """Return the line for a group of commands that was called without one."""
+    return f"a command is required; give one of {', '.join(command_names(app))}"
+
+
+def with_flags(message: str, flags: Mapping[str, str]) -> str:
+    """Return an error message of the library in the words of the command line.
+
+    Parameters
+    ----------
+    message : str
+        Message that names arguments in backticks, and may begin with "argument=value: ".
+    flags : mapping from str to str
+        Flag of each argument of the command, for example "--batch-size" of "batch_size".
+
+    Returns
+    -------
+    str
+        The message with flags in place of the arguments and without backticks, on one line.
+
+    Examples
+    --------
+    >>> with_flags("steps=0: must be at least 1; set `steps` to 1 or more", {"steps": "--steps"})
+    '--steps 0: must be at least 1; set --steps to 1 or more'
+    """
+    message = " ".join(message.split())
+    if (head := re.match(r"(\w+)=(.*?: )", message)) and head[1] in flags:
+        message = f"{flags[head[1]]} {head[2]}{message[head.end() :]}"
+    return re.sub(r"`([^`]*)`", lambda quoted: flags.get(quoted[1], quoted[1]), message)
+
+
+def flags_of(app: App) -> dict[str, str]:
+    """Return the flag, or the label in the usage, of every argument of a command."""
+    if app.default_command is None:
+        return {}
+    return {a.field_info.name: a.name for a in app.assemble_argument_collection()}
+
+
+def _problem(error: CycloptsError) -> str:
+    tokens = error.unused_tokens or []
+    known = {*flags_of(error.app).values()} if error.app else set()
+    unknown = next((x for x in tokens if x[:2] == "--" and x.partition("=")[0] not in known), None)
+    match error:
+        case UnknownOptionError():
+            return _unknown_flag(error.token.keyword or error.token.value, error.app)
+        case UnknownCommandError() | MissingArgumentError() if unknown:
+            return _unknown_flag(unknown, error.app)
+        case UnknownCommandError():
+            names = command_names(error.app) if error.app else []
+            return f"{printable(tokens[0])}: unknown command; give one of {', '.join(names)}"
+        case UnusedCliTokensError():
+            return f"{printable(tokens[0])}: unexpected argument"
+        case MissingArgumentError():
+            return f"{_name(error)}: {'needs a value' if error.keyword else 'required'}"
+        case CoercionError():
+            return f"{_name(error)} {_value(error)}: {_rule(error)}"
+        case ValidationError():
+            return f"{_name(error)} {_value(error)}: {error.exception_message}"
+    return str(error)
+
+
+def _unknown_flag(token: str, app: App | None) -> str:
+    flag = token.partition("=")[0]
+    known = [name.lstrip("-") for name in flags_of(app).values()] if app else []
+    closest = difflib.get_close_matches(flag.lstrip("-"), known, n=1)
+    return f"{printable(flag)}: unknown flag" + "".join(f" (closest: --{x})" for x in closest)
+
+
+def _name(error: CycloptsError) -> str:
+    assert error.argument is not None
+    name = error.argument.name
+    return name if name.startswith("-") else name.upper()
+
+
+def _value(error: CycloptsError) -> str:
+    assert error.argument is not None
+    return printable(" ".join(token.value for token in error.argument.tokens))
+
+
+def _rule(error: CoercionError) -> str:
+    assert error.argument is not None
+    if choices := error.argument.get_choices():
+        return f"give one of {', '.join(choices)}"
+    return str(error.msg) if error.msg else "invalid value"

@@ -1,0 +1,173 @@
+"""`unbraid study`: run, status, table and archive."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Group, Parameter
+
+from unbraid.cli.flags import check_path_in_text, integer
+from unbraid.cli.help import epilogue
+from unbraid.errors import ArgumentError
+
+StudyFile = Annotated[
+    str,
+    Parameter(
+        help="Study: a TOML file, or the name of a study that comes with unbraid, as table1-quick",
+        validator=check_path_in_text,
+    ),
+]
+RunsDirectory = Annotated[
+    Path,
+    Parameter(metavar="DIR", help="Directory of runs and results, which studies can share"),
+]
+RUNS = Path("runs/studies")
+
+
+def register(app: App) -> None:
+    """Add the commands."""
+    group = App(
+        name="study",
+        help="Run a study: many runs from one file, to one table.",
+        usage="unbraid study COMMAND FILE [OPTIONS]",
+        help_epilogue=epilogue("unbraid study run table1-quick"),
+        group_commands=Group("Commands"),
+    )
+    group.command(run, sort_key=0, help_epilogue=epilogue("unbraid study run table1-quick"))
+    group.command(status, sort_key=1, help_epilogue=epilogue("unbraid study status table1-quick"))
+    group.command(
+        table, sort_key=2, help_epilogue=epilogue("unbraid study table table1-quick --format md")
+    )
+    group.command(
+        archive, sort_key=3, help_epilogue=epilogue("unbraid study archive table1-quick --to kept")
+    )
+    app.command(group)
+
+
+def run(
+    file: StudyFile,
+    /,
+    *,
+    out: RunsDirectory = RUNS,
+    workers: Annotated[
+        int | None, integer("Number of worker processes (default: one per core or GPU)")
+    ] = None,
+    device: Annotated[
+        Literal["cpu", "cuda"],
+        Parameter(
+            help="Device: cpu trains one run per core, cuda the seeds of a row together on one GPU"
+        ),
+    ] = "cpu",
+    members: Annotated[
+        int | None,
+        integer(
+            "Maximum number of runs that a worker trains at once (default: 1 on a CPU, 10 on a GPU,"
+            " where one step updates all of them)"
+        ),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        Parameter(
+            metavar="ADDRESS",
+            help="Address of a Ray cluster to run on; auto for the one that this machine is part"
+            " of (default: this machine, without Ray)",
+        ),
+    ] = None,
+    failed: Annotated[bool, Parameter(help="Retry failed runs too")] = False,
+) -> int:
+    """Run the missing runs of a study.
+
+    Each run is trained and scored by a worker process of its own. Runs that are done are skipped;
+    if interrupted, by Ctrl-C or otherwise, the same command resumes.
+    """
+    from unbraid.studies import driver, executors, store
+    from unbraid.studies.study_file import read
+
+    study = read(file)
+    if ray and workers is not None:
+        raise ArgumentError(
+            "workers",
+            workers,
+            "cannot be combined with `ray`, as the cluster's cores limit the runs at once",
+            "set `ray` alone",
+        )
+    if ray:
+        from unbraid.studies.ray import RayExecutor
+
+        executor = RayExecutor(ray, device, members)
+    else:
+        executor = executors.Local(workers, device, members)
+    counts = driver.run(study, store.Store(out), executor, failed=failed)
+    print(f"{counts['done']} of {len(study.jobs)} runs are done, {counts['failed']} failed")
+    if counts["failed"]:
+        print("reasons: unbraid study status; retry: unbraid study run --failed")
+        return 1
+    return 0
+
+
+def status(file: StudyFile, /, *, out: RunsDirectory = RUNS) -> None:
+    """Print how many runs are done, failed, running and missing.
+
+    Prints the counts of each row, and the reasons of failures.
+    """
+    from unbraid.studies import driver, store
+    from unbraid.studies.study_file import read
+
+    print(driver.status(read(file), store.Store(out)))
+
+
+def table(
+    file: StudyFile,
+    /,
+    *,
+    out: RunsDirectory = RUNS,
+    file_format: Annotated[
+        Literal["text", "md", "latex", "csv", "parquet"],
+        Parameter(name="--format", help="Format; csv and parquet have one record per run"),
+    ] = "text",
+    to: Annotated[
+        Path | None, Parameter(metavar="FILE", help="File to write (default: standard output)")
+    ] = None,
+) -> None:
+    """Print a study's table beside the published figures.
+
+    Uses the runs that are done so far. A row has mean, standard deviation, standard error, best
+    and every seed at the last checkpoint, the paper's protocol, label-free selection and failures.
+    """
+    from unbraid.studies import formats, store
+    from unbraid.studies.study_file import read
+
+    print(formats.table(read(file), store.Store(out), file_format, to), end="")
+
+
+def archive(
+    file: StudyFile,
+    /,
+    *,
+    to: Annotated[Path, Parameter(metavar="DIR", help="Directory to write the archive to")],
+    out: RunsDirectory = RUNS,
+    weights: Annotated[
+        bool,
+        Parameter(
+            negative="--no-weights",
+            help="Include weights of each row's best and median run, in half precision",
+        ),
+    ] = True,
+) -> None:
+    """Copy a study's results without its checkpoints.
+
+    Copies results, logs and sample codes of the runs that are done: about 100 kB per run, and 2 MB
+    for each run with weights. Other commands read the archive, as they read the runs, with
+    --out DIR.
+    """
+    from unbraid.studies import store
+    from unbraid.studies.archive import archive
+    from unbraid.studies.study_file import read
+
+    study, target = read(file), store.Store(to)
+    archived = archive(study, store.Store(out), target, weights=weights)
+    print(
+        f"{target.path} has {len(archived)} of {len(study.jobs)} runs; --out {target.path} shows"
+        " them"
+    )
