@@ -1,4 +1,4 @@
-"""Small files in the official formats, and the facts that fit them."""
+"""Small files in the official formats, and a DatasetInfo that fits them."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ RNG = np.random.default_rng(0)
 
 
 class Small(NamedTuple):
-    """A small release: its facts, and what a table of it must hold.
+    """A small release, and the images and factors that its table must have.
 
-    `images` is (n, c, h, w), to within `tolerance` where pictures are resized or compressed.
+    `images` is (n, c, h, w), exact to `tolerance` if images are resized or compressed.
     """
 
-    facts: DatasetInfo
+    info: DatasetInfo
     images: np.ndarray
     factors: np.ndarray
     tolerance: float = 0.0
 
 
-def small_facts(name: str, folder: Path, images: int, grid: tuple[int, ...] = ()) -> DatasetInfo:
-    """The facts of a dataset, but for sizes, digests and numbers of what is in the folder."""
-    facts = PUBLISHED[name]
-    files = tuple(_remote(folder, remote.name) for remote in facts.files)
-    factors = facts.factors
+def small_info(name: str, folder: Path, images: int, grid: tuple[int, ...] = ()) -> DatasetInfo:
+    """A published dataset with the sizes, digests and number of images of the small files."""
+    info = PUBLISHED[name]
+    files = tuple(_remote(folder, remote.name) for remote in info.files)
+    factors = info.factors
     if grid:
         assert factors is not None
         factors = FactorSpace(factors.names, grid, factors.label)
-    return dataclasses.replace(facts, files=files, images=images, factors=factors)
+    return dataclasses.replace(info, files=files, images=images, factors=factors)
 
 
 def _remote(folder: Path, name: str) -> RemoteFile:
@@ -54,7 +54,7 @@ def _remote(folder: Path, name: str) -> RemoteFile:
 
 
 def grid_of(sizes: tuple[int, ...]) -> np.ndarray:
-    """Every combination, the last factor fastest."""
+    """Return all combinations, the last factor fastest."""
     return np.stack(np.meshgrid(*map(range, sizes), indexing="ij"), axis=-1).reshape(-1, len(sizes))
 
 
@@ -67,25 +67,25 @@ def shapes3d(folder: Path) -> Small:
     factors, images = grid_of(grid), pixels(24, 64, 64, 3)
     with h5py.File(folder / "3dshapes.h5", "w") as file:
         file.create_dataset("images", data=images)
-        # Values, not positions, as in the release.
+        # Values instead of indices, as in the release.
         file.create_dataset("labels", data=0.1 * factors)
-    return Small(small_facts("shapes3d", folder, 24, grid), images.transpose(0, 3, 1, 2), factors)
+    return Small(small_info("shapes3d", folder, 24, grid), images.transpose(0, 3, 1, 2), factors)
 
 
 def mpi3d(folder: Path) -> Small:
     grid = (2, 2, 1, 1, 1, 3, 2)
     images = pixels(24, 64, 64, 3)
     np.savez_compressed(folder / "mpi3d_toy.npz", images=images)
-    facts = small_facts("mpi3d-toy", folder, 24, grid)
-    return Small(facts, images.transpose(0, 3, 1, 2), grid_of(grid))
+    info = small_info("mpi3d-toy", folder, 24, grid)
+    return Small(info, images.transpose(0, 3, 1, 2), grid_of(grid))
 
 
 def cars3d(folder: Path) -> Small:
-    """Plain colours, which stay what they are when pictures are made smaller."""
+    """Images of one colour each, which resizing does not change."""
     elevations, azimuths, models = 2, 3, 2
     colours = pixels(elevations, azimuths, models, 3)
     with tarfile.open(folder / "nips2015-analogy-data.tar.gz", "w:gz") as archive:
-        # Another order than that of the list, which counts.
+        # Not in the order of the list, which is the one to use.
         for model, name in ((1, "car_002_mesh"), (0, "car_010_mesh")):
             im = np.broadcast_to(colours[:, :, model], (128, 128, elevations, azimuths, 3))
             file = io.BytesIO()
@@ -93,9 +93,9 @@ def cars3d(folder: Path) -> Small:
             add(archive, f"data/cars/{name}.mat", file.getvalue())
         add(archive, "data/cars/list.txt", b"car_010_mesh\ncar_002_mesh\n")
     grid = (elevations, azimuths, models)
-    facts = small_facts("cars3d", folder, 12, grid)
+    info = small_info("cars3d", folder, 12, grid)
     images = np.broadcast_to(colours.reshape(-1, 3, 1, 1), (12, 3, 64, 64))
-    return Small(facts, images, grid_of(grid))
+    return Small(info, images, grid_of(grid))
 
 
 def add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
@@ -112,7 +112,7 @@ def smallnorb(folder: Path) -> Small:
         category = RNG.integers(0, 5, size=5).astype("<i4")
         info = RNG.integers(0, (10, 9, 18, 6), size=(5, 4)).astype("<i4")
         dat = np.repeat(np.broadcast_to(grey[:, None], (5, 1, 96, 96)), 2, axis=1).copy()
-        dat[:, 1] = 7  # the right camera's, which is not taken
+        dat[:, 1] = 7  # right camera, which is not used
         stored = info.copy()
         stored[:, 2] *= 2
         for name, array in zip(half, (dat, category, stored), strict=True):
@@ -123,11 +123,11 @@ def smallnorb(folder: Path) -> Small:
         greys.append(grey)
         labels.append(np.column_stack([category, info[:, 1:]]))
     images = np.broadcast_to(np.concatenate(greys)[:, None], (10, 1, 64, 64))
-    return Small(small_facts("smallnorb", folder, 10), images, np.concatenate(labels))
+    return Small(small_info("smallnorb", folder, 10), images, np.concatenate(labels))
 
 
 def celeba(folder: Path) -> Small:
-    """Plain colours again, as JPEG."""
+    """JPEG images of one colour each."""
     colours = pixels(4, 3)
     flags = RNG.integers(0, 2, size=(4, 3))
     with zipfile.ZipFile(folder / "img_align_celeba.zip", "w") as archive:
@@ -143,7 +143,7 @@ def celeba(folder: Path) -> Small:
     text = "\n".join(["4", "Bald Smiling Young ", *rows, ""])
     (folder / "list_attr_celeba.txt").write_text(text)
     images = np.broadcast_to(colours[:, :, None, None], (4, 3, 64, 64))
-    return Small(small_facts("celeba", folder, 4), images, flags, tolerance=3)
+    return Small(small_info("celeba", folder, 4), images, flags, tolerance=3)
 
 
 def chairs(folder: Path) -> Small:
@@ -151,7 +151,7 @@ def chairs(folder: Path) -> Small:
     with tarfile.open(folder / "rendered_chairs.tar", "w") as archive:
         for place, grey in np.ndenumerate(greys):
             chair, elevation, azimuth = place
-            # White around the middle 400×400, which alone is kept.
+            # White outside the centred 400×400, which is cropped away.
             picture = np.full((600, 600, 3), 255, np.uint8)
             picture[100:500, 100:500] = grey
             file = io.BytesIO()
@@ -161,7 +161,7 @@ def chairs(folder: Path) -> Small:
             add(archive, name, file.getvalue())
         add(archive, "rendered_chairs/all_chair_names.mat", b"not a picture")
     images = np.broadcast_to(greys.reshape(-1, 1, 1, 1), (12, 1, 64, 64))
-    return Small(small_facts("chairs", folder, 12), images, grid_of((2, 2, 3)))
+    return Small(small_info("chairs", folder, 12), images, grid_of((2, 2, 3)))
 
 
 def mnist(folder: Path) -> Small:
@@ -175,7 +175,7 @@ def mnist(folder: Path) -> Small:
         images.append(picture)
         labels.append(label)
     return Small(
-        small_facts("mnist", folder, 9),
+        small_info("mnist", folder, 9),
         np.concatenate(images)[:, None],
         np.concatenate(labels).astype(np.int64)[:, None],
     )

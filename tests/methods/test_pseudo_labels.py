@@ -5,7 +5,7 @@ import pytest
 from tests.methods import worlds
 
 from unbraid.data.factors import FactorSpace
-from unbraid.data.images import ImageTable, packed
+from unbraid.data.images import ImageTable, pack
 from unbraid.methods import pseudo_labels
 
 
@@ -28,7 +28,7 @@ def test_the_longest_edges_are_cut_if_they_are_clearly_longer() -> None:
 def bars() -> ImageTable:
     """Bars of 2, 4 and 6 rows, 24 pixels apart, at 40 places, 4, 8 and 12 pixels apart."""
     factors = FactorSpace(("length", "place"), (3, 40))
-    return ImageTable("bars", packed(worlds.bars(), 1), 8, 64, factors)
+    return ImageTable("bars", pack(worlds.bars(), 1), 8, 64, factors)
 
 
 def test_charts_name_each_category_alike_everywhere(bars: ImageTable) -> None:

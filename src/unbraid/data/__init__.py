@@ -10,7 +10,7 @@ import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from unbraid.errors import UserError
+from unbraid.errors import ArgumentError
 from unbraid.registry import LazyRegistry
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ DATASETS: LazyRegistry[Callable[[], ImageTable]] = LazyRegistry(
 def load(name: str) -> ImageTable:
     """Load a dataset, and verify its checksum.
 
-    dSprites and your own images are prepared at the first call.
+    dSprites is rendered and custom images are decoded into the cache at the first call.
 
     Parameters
     ----------
@@ -114,9 +114,11 @@ def load(name: str) -> ImageTable:
 
     Raises
     ------
+    ArgumentError
+        If the dataset is unknown.
     UserError
-        If the dataset is unknown, was not downloaded yet (`unbraid data NAME`), or its stored file
-        is damaged.
+        If a published dataset has not been downloaded (`unbraid data NAME`), if custom images
+        cannot be read, or if a stored file is damaged.
 
     Examples
     --------
@@ -124,7 +126,7 @@ def load(name: str) -> ImageTable:
     >>> len(table), table.shape
     (960, (1, 64, 64))
     """
-    custom = _known(name)
+    custom = _parse(name)
     return DATASETS[name]() if custom is None else _reader(custom).load(custom)
 
 
@@ -143,7 +145,7 @@ def canonical(name: str) -> str:
 
     Raises
     ------
-    UserError
+    ArgumentError
         If the dataset is unknown.
 
     Examples
@@ -151,12 +153,12 @@ def canonical(name: str) -> str:
     >>> canonical("mnist")
     'mnist'
     """
-    custom = _known(name)
+    custom = _parse(name)
     return name if custom is None else custom.name
 
 
-def report(name: str) -> str | None:
-    """Return how your own images were read, in a few lines, once they are loaded.
+def describe(name: str) -> str | None:
+    """Describe how custom images were read, once they have been loaded.
 
     Parameters
     ----------
@@ -166,25 +168,27 @@ def report(name: str) -> str | None:
     Returns
     -------
     str or None
-        The report; None for a dataset of `DATASETS`.
+        Description in a few lines; None for a dataset of `DATASETS`.
 
     Raises
     ------
-    UserError
+    ArgumentError
         If the dataset is unknown.
     """
-    custom = _known(name)
-    return None if custom is None else _reader(custom).report(custom)
+    custom = _parse(name)
+    return None if custom is None else _reader(custom).describe(custom)
 
 
-def _known(name: str) -> CustomDataset | None:
+def _parse(name: str) -> CustomDataset | None:
     from unbraid.data.custom import parse
 
     custom = parse(name)
     if custom is None and name not in DATASETS:
-        raise UserError(
-            f"dataset {name!r}: unknown; give one of {', '.join(DATASETS)}, folder:PATH or"
-            " array:FILE.npz"
+        raise ArgumentError(
+            "data",
+            name,
+            "unknown dataset",
+            f"set `data` to {', '.join(DATASETS)}, folder:PATH or array:FILE.npz",
         )
     return custom
 

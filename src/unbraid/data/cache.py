@@ -174,5 +174,5 @@ def table_lock(name: str) -> Iterator[None]:
         If the cache folder cannot be written.
     """
     remedy = "set $UNBRAID_CACHE to a folder that you can write to"
-    with directory_lock(cache_dir(), f".{name}.lock", wait=True, remedy=remedy):
+    with directory_lock(cache_dir(), f".{name}.lock", timeout=-1.0, remedy=remedy):
         yield

@@ -1,4 +1,4 @@
-"""One's own images: a folder of picture files, flat or nested, decoded once into the cache."""
+"""Custom datasets from a folder of image files, flat or nested, decoded once into the cache."""
 
 from __future__ import annotations
 
@@ -16,196 +16,247 @@ from jaxtyping import UInt8
 from tqdm import tqdm
 
 from unbraid.data import cache, stored
-from unbraid.data.custom import LARGEST, SMALLEST, USUAL, CustomDataset
+from unbraid.data.custom import DEFAULT_SIDE, MAX_SIDE, MIN_SIDE, CustomDataset
 from unbraid.data.factors import FactorTable
-from unbraid.data.image_files import Header, UnreadableError, decode, endings, header
+from unbraid.data.image_files import Header, UnreadableError, decode, extensions, read_header
 from unbraid.data.images import ImageTable
 from unbraid.errors import UserError
 from unbraid.files import written_atomically
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 BLOCK = 256
-# Goes up when the same files give other pixels.
-DECODER = 1
+# Increased whenever the same files are decoded to other pixels.
+DECODER_VERSION = 1
 
 
 class Plan(NamedTuple):
-    """To what every image of a folder is brought."""
+    """Common size and colour of the images of a folder.
+
+    Parameters
+    ----------
+    height, width : int
+        Size in pixels.
+    grey : bool
+        Whether images have one channel instead of three.
+    description : str
+        How files are converted, for the user.
+    """
 
     height: int
     width: int
     grey: bool
-    why: str
+    description: str
 
 
-def load(own: CustomDataset) -> ImageTable:
-    """The folder's images, decoded at the first call and whenever a file is another.
+def load(custom: CustomDataset) -> ImageTable:
+    """Load the images of a folder, which are decoded into the cache at the first call.
 
-    One size: `own.size` squared; or that of all, if they have one, of 28 to 256 a side; or 64×64.
-    Grey if all are, else colour. The subfolder of an image is its factor `folder`, if there are
-    several. UserError if no image can be read.
+    They are decoded again whenever the name, size or modification time of a file has changed.
+    With a `size`, every image is cropped around its centre and resized to size×size pixels. Without
+    one, images keep their size if all have the same, with sides of 28 to 256 pixels; otherwise they
+    are cropped and resized to 64×64. They are grey if all files are grey, else in colour. If images
+    are in several subfolders, the subfolder is the factor `folder`.
+
+    Parameters
+    ----------
+    custom : CustomDataset
+        Parsed name of the dataset.
+
+    Returns
+    -------
+    ImageTable
+        The images and their factors.
+
+    Raises
+    ------
+    UserError
+        If the folder does not exist, or if no image in it can be read.
     """
-    files, others = _files(own)
-    listing = _listing(own, files)
-    path = own.stored
-    with cache.lock(path.stem):
-        if not _made_of(path, listing):
-            _make(own, files, others, listing)
-        return stored.read(path, own.name, f"make it again: delete {path} first")
+    files, num_others = _files(custom)
+    listing = _listing(custom, files)
+    path = custom.table_path
+    with cache.table_lock(path.stem):
+        if not _is_current(path, listing):
+            _store(custom, files, num_others, listing)
+        return stored.read(path, custom.name, f"delete {path} to decode the images again")
 
 
-def report(own: CustomDataset) -> str:
-    """What was made of the folder, in a few lines."""
-    facts = cache.facts_of(own.stored)
-    skipped = facts["skipped"]
+def describe(custom: CustomDataset) -> str:
+    """Describe a loaded folder in a few lines.
+
+    Parameters
+    ----------
+    custom : CustomDataset
+        Parsed name of the dataset.
+
+    Returns
+    -------
+    str
+        Number, size and labels of the images, skipped files, and the file in the cache.
+    """
+    metadata = cache.read_metadata(custom.table_path)
+    skipped = metadata["skipped"]
     lines = [
-        f"{own.path}: {facts['images']:,} images, {facts['plan']}",
-        f"labels: {_told(facts)}",
+        f"{custom.path}: {metadata['images']:,} images, {metadata['plan']}",
+        f"labels: {_describe_labels(metadata)}",
     ]
     if skipped:
-        lines.append(f"broken files skipped: {len(skipped):,}, listed in {_skipped_file(own)}:")
-        lines += [f"  {name}: {why}" for name, why in skipped[:10]]
-    if facts["others"]:
-        lines.append(f"files that are no images left out: {facts['others']:,}")
-    return "\n".join([*lines, f"in {own.stored}"])
+        lines.append(
+            f"skipped {len(skipped):,} unreadable files, listed in {_skipped_file(custom)}:"
+        )
+        lines += [f"  {name}: {reason}" for name, reason in skipped[:10]]
+    if metadata["others"]:
+        lines.append(f"ignored {metadata['others']:,} files that are not images")
+    return "\n".join([*lines, f"stored in {custom.table_path}"])
 
 
-def _told(facts: dict[str, Any]) -> str:
-    if not facts.get("labels"):
-        return "none, as all lie in one folder"
-    folders = facts["folders"]
+def _describe_labels(metadata: dict[str, Any]) -> str:
+    if not metadata.get("labels"):
+        return "none, as all images are in one folder"
+    folders = metadata["folders"]
     shown = ", ".join(folders[:10]) + (", …" if len(folders) > 10 else "")
-    return f"the factor folder of {len(folders)} values ({shown})"
+    return f"the factor folder with {len(folders)} values ({shown})"
 
 
-def _files(own: CustomDataset) -> tuple[list[Path], int]:
-    """Every picture file in a fixed order, by its ending, and how many other files there are."""
-    if not own.path.is_dir():
-        raise UserError(f"{own.name}: no such folder; give the path of a folder of images")
-    known = endings()
-    files, others = [], 0
-    for folder, _, names in os.walk(own.path):
+def _files(custom: CustomDataset) -> tuple[list[Path], int]:
+    """Image files, by their extension, in a fixed order, and the number of other files."""
+    if not custom.path.is_dir():
+        raise UserError(
+            f"{custom.name}: no such folder; set `data` to folder:PATH with an existing folder"
+        )
+    supported = extensions()
+    files, num_others = [], 0
+    for folder, _, names in os.walk(custom.path):
         for file in (Path(folder) / name for name in names if not name.startswith(".")):
-            if file.suffix.lower() in known:
+            if file.suffix.lower() in supported:
                 files.append(file)
             else:
-                others += 1
+                num_others += 1
     if not files:
-        raise UserError(f"{own.name}: no image in it; give a folder of PNG, JPEG or the like")
-    return sorted(files, key=lambda file: file.relative_to(own.path).as_posix()), others
+        raise UserError(
+            f"{custom.name}: must contain image files; add PNG, JPEG or other images to the folder"
+        )
+    return sorted(files, key=lambda file: file.relative_to(custom.path).as_posix()), num_others
 
 
-def _listing(own: CustomDataset, files: Sequence[Path]) -> str:
-    """A digest of names, sizes and times: while it stays, nothing is decoded again."""
-    digest = hashlib.sha256(f"{DECODER} {own.size}".encode())
+def _listing(custom: CustomDataset, files: Sequence[Path]) -> str:
+    """Digest of the files' names, sizes and modification times."""
+    digest = hashlib.sha256(f"{DECODER_VERSION} {custom.size}".encode())
     for file in files:
-        line: list[str | int] = [file.relative_to(own.path).as_posix()]
-        # A link to nothing is a broken file like any other.
+        entry: list[str | int] = [file.relative_to(custom.path).as_posix()]
+        # A dangling link is skipped later, like any unreadable file.
         with contextlib.suppress(OSError):
-            facts = file.stat()
-            line += [facts.st_size, facts.st_mtime_ns]
-        digest.update(json.dumps(line).encode())
+            status = file.stat()
+            entry += [status.st_size, status.st_mtime_ns]
+        digest.update(json.dumps(entry).encode())
     return digest.hexdigest()
 
 
-def _made_of(path: Path, listing: str) -> bool:
+def _is_current(path: Path, listing: str) -> bool:
     try:
-        return path.exists() and cache.facts_of(path)["listing"] == listing
+        return path.exists() and cache.read_metadata(path)["listing"] == listing
     except (OSError, ValueError, KeyError):
         return False
 
 
-def _make(own: CustomDataset, files: list[Path], others: int, listing: str) -> None:
-    """Look at every file, plan, decode; broken ones are noted and left out."""
+def _store(custom: CustomDataset, files: list[Path], num_others: int, listing: str) -> None:
+    """Decode all files into the cache, and list those that cannot be read."""
     skipped: dict[str, str] = {}
-    kept: list[Path] = []
+    decoded: list[Path] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = dict(_readable(own, pool, header, files, "looking at images", skipped))
-        if not found:
-            first, why = next(iter(skipped.items()))
+        headers = dict(_readable(custom, pool, read_header, files, "reading headers", skipped))
+        if not headers:
+            first, reason = next(iter(skipped.items()))
             raise UserError(
-                f"{own.name}: none of its {len(files):,} images can be read ({first}: {why}); give"
-                " pictures that open elsewhere"
+                f"{custom.name}: none of its {len(files):,} images can be read ({first}: {reason});"
+                " replace them by readable images"
             )
-        plan = _plan(own, [*found.values()])
-        facts = {"source": own.name, "listing": listing, "plan": plan.why, "others": others}
+        plan = _plan(custom, [*headers.values()])
+        metadata = {
+            "source": custom.name,
+            "listing": listing,
+            "plan": plan.description,
+            "others": num_others,
+        }
 
-        def one(file: Path) -> UInt8[np.ndarray, "c h w"]:
+        def decode_file(file: Path) -> UInt8[np.ndarray, "c h w"]:
             return decode(file, plan.height, plan.width, grey=plan.grey)
 
         def blocks() -> Iterator[UInt8[np.ndarray, "b c h w"]]:
-            images: list[np.ndarray] = []
-            for file, image in _readable(own, pool, one, [*found], "decoding images", skipped):
-                images.append(image)
-                kept.append(file)
-                if len(images) == BLOCK:
-                    yield np.stack(images)
-                    images.clear()
-            if images:
-                yield np.stack(images)
-            facts["skipped"] = sorted(skipped.items())
-            facts["folders"] = sorted({_folder(own, file) for file in kept})
+            block: list[np.ndarray] = []
+            for file, image in _readable(
+                custom, pool, decode_file, [*headers], "decoding images", skipped
+            ):
+                block.append(image)
+                decoded.append(file)
+                if len(block) == BLOCK:
+                    yield np.stack(block)
+                    block.clear()
+            if block:
+                yield np.stack(block)
+            metadata["skipped"] = sorted(skipped.items())
+            metadata["folders"] = sorted({_folder(custom, file) for file in decoded})
 
-        stored.save(own.stored, blocks(), facts, labels=lambda: _labels(own, kept))
-    with written_atomically(_skipped_file(own)) as file:
-        file.write("".join(f"{n}\t{why}\n" for n, why in sorted(skipped.items())).encode())
+        stored.save(custom.table_path, blocks(), metadata, labels=lambda: _labels(custom, decoded))
+    with written_atomically(_skipped_file(custom)) as file:
+        file.write("".join(f"{n}\t{reason}\n" for n, reason in sorted(skipped.items())).encode())
 
 
 def _readable(
-    own: CustomDataset,
+    custom: CustomDataset,
     pool: ThreadPoolExecutor,
-    work: Callable[[Path], Found],
+    read: Callable[[Path], Result],
     files: Sequence[Path],
-    what: str,
+    desc: str,
     skipped: dict[str, str],
-) -> Iterator[tuple[Path, Found]]:
-    """What `work` gives for each file, in their order; why it failed goes to `skipped`."""
+) -> Iterator[tuple[Path, Result]]:
+    """Yield the readable files in order with their results; add the others to `skipped`."""
 
-    def attempt(file: Path) -> Found | UnreadableError:
+    def attempt(file: Path) -> Result | UnreadableError:
         try:
-            return work(file)
+            return read(file)
         except UnreadableError as error:
             return error
 
-    with tqdm(total=len(files), desc=what, unit="image") as bar:
+    with tqdm(total=len(files), desc=desc, unit="image") as bar:
         for start in range(0, len(files), BLOCK):
-            part = files[start : start + BLOCK]
-            for file, found in zip(part, pool.map(attempt, part), strict=True):
+            block = files[start : start + BLOCK]
+            for file, result in zip(block, pool.map(attempt, block), strict=True):
                 bar.update()
-                if isinstance(found, UnreadableError):
-                    skipped[file.relative_to(own.path).as_posix()] = str(found)
+                if isinstance(result, UnreadableError):
+                    skipped[file.relative_to(custom.path).as_posix()] = str(result)
                 else:
-                    yield file, found
+                    yield file, result
 
 
-def _plan(own: CustomDataset, headers: list[Header]) -> Plan:
-    sizes = sorted({(found.height, found.width) for found in headers})
-    grey = all(found.grey for found in headers)
+def _plan(custom: CustomDataset, headers: list[Header]) -> Plan:
+    sizes = sorted({(header.height, header.width) for header in headers})
+    grey = all(header.grey for header in headers)
     colour = "grey" if grey else "colour"
-    if len(sizes) == 1:
-        had = f"{sizes[0][0]}×{sizes[0][1]}"
-        if own.size is None and all(SMALLEST <= side <= LARGEST for side in sizes[0]):
-            return Plan(*sizes[0], grey, f"{colour}, {had} as they are")
+    smallest, largest = (f"{height}×{width}" for height, width in (sizes[0], sizes[-1]))
+    if len(sizes) > 1:
+        original = f"{len(sizes)} sizes ({smallest} to {largest})"
     else:
-        had = (
-            f"of {len(sizes)} sizes ({sizes[0][0]}×{sizes[0][1]} to {sizes[-1][0]}×{sizes[-1][1]})"
-        )
-    side = own.size or USUAL
-    cut = "" if all(h == w for h, w in sizes) else "cut square around the centre and "
-    ask = "" if own.size else "; another side: folder:PATH,size=N"
-    return Plan(side, side, grey, f"{colour}, {had}, {cut}resized to {side}×{side}{ask}")
+        original = smallest
+        if custom.size is None and all(MIN_SIDE <= side <= MAX_SIDE for side in sizes[0]):
+            return Plan(*sizes[0], grey, f"{colour}, {original} (original size)")
+    side = custom.size or DEFAULT_SIDE
+    crop = "" if all(h == w for h, w in sizes) else "cropped to a centred square and "
+    hint = "" if custom.size else "; for another side use folder:PATH,size=N"
+    description = f"{colour}, {original}, {crop}resized to {side}×{side}{hint}"
+    return Plan(side, side, grey, description)
 
 
-def _labels(own: CustomDataset, files: list[Path]) -> FactorTable:
-    names, value = np.unique([_folder(own, file) for file in files], return_inverse=True)
+def _labels(custom: CustomDataset, files: list[Path]) -> FactorTable:
+    names, values = np.unique([_folder(custom, file) for file in files], return_inverse=True)
     if len(names) < 2:
         return FactorTable.none(len(files))
-    return FactorTable(("folder",), value.astype(np.int64)[:, None], "folder")
+    return FactorTable(("folder",), values.astype(np.int64)[:, None], "folder")
 
 
-def _folder(own: CustomDataset, file: Path) -> str:
-    return file.parent.relative_to(own.path).as_posix()
+def _folder(custom: CustomDataset, file: Path) -> str:
+    return file.parent.relative_to(custom.path).as_posix()
 
 
-def _skipped_file(own: CustomDataset) -> Path:
-    return own.stored.with_suffix(".skipped.tsv")
+def _skipped_file(custom: CustomDataset) -> Path:
+    return custom.table_path.with_suffix(".skipped.tsv")

@@ -1,4 +1,4 @@
-"""Picture files of any kind as arrays: read with Pillow, grey or colour, cut and resized."""
+"""Decoding and resizing of image files, the same for training data and for uploaded images."""
 
 from __future__ import annotations
 
@@ -18,21 +18,30 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 BLOCK = 256
-MOST_PIXELS = 64_000_000
+MAX_PIXELS = 64_000_000
+RESAMPLING = Image.Resampling.LANCZOS
+EXIF_ORIENTATION = 0x0112
 # Pillow's modes without colour; those that begin with I hold 16 bits.
-GREY = {"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"}
-
-
-# Only what Pillow decodes by itself: others start programs (EPS) or are no pictures (HDF5).
+GREY_MODES = {"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"}
+# Formats that Pillow decodes by itself; for others it starts programs (EPS), or they hold no
+# images (HDF5).
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
 
 
 class UnreadableError(Exception):
-    """A file that is no picture, or a broken one; its text says why."""
+    """An image file is damaged, too large or of an unsupported format; the text says which."""
 
 
 class Header(NamedTuple):
-    """What a picture says of itself before it is decoded."""
+    """Properties of an image that are known before it is decoded.
+
+    Parameters
+    ----------
+    width, height : int
+        Size in pixels, after the rotation that EXIF asks for.
+    grey : bool
+        Whether the image has no colour.
+    """
 
     width: int
     height: int
@@ -40,100 +49,231 @@ class Header(NamedTuple):
 
 
 @functools.cache
-def formats() -> tuple[str, ...]:
-    """Those of the formats that this build of Pillow has."""
+def supported_formats() -> tuple[str, ...]:
+    """Return the formats that are read and that this build of Pillow supports.
+
+    Returns
+    -------
+    tuple of str
+        Pillow's names of the formats.
+    """
     Image.init()
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
-def endings() -> set[str]:
-    """How names of such files end, dot included, in lower case."""
-    known = set(formats())
-    return {end for end, name in Image.registered_extensions().items() if name in known}
+def extensions() -> set[str]:
+    """Return the file name extensions of the supported formats.
+
+    Returns
+    -------
+    set of str
+        Extensions in lower case, with the dot.
+    """
+    supported = set(supported_formats())
+    return {end for end, name in Image.registered_extensions().items() if name in supported}
 
 
-def header(file: Path) -> Header:
-    """A picture's size, as it is meant to be turned, and whether it is grey; UnreadableError."""
-    with _opened(file) as image:
+def read_header(file: Path) -> Header:
+    """Read the size of an image and whether it is grey, without decoding it.
+
+    Parameters
+    ----------
+    file : Path
+        The image file.
+
+    Returns
+    -------
+    Header
+        Size and colour.
+
+    Raises
+    ------
+    UnreadableError
+        If the file is damaged, too large or of an unsupported format.
+    """
+    with _open(file) as image:
         width, height = image.size
-        # Orientations 5 to 8 lie on their side.
-        if image.getexif().get(0x0112, 1) >= 5:
+        # Orientations 5 to 8 swap the sides.
+        if image.getexif().get(EXIF_ORIENTATION, 1) >= 5:
             width, height = height, width
-        return Header(width, height, image.mode in GREY)
+        return Header(width, height, image.mode in GREY_MODES)
 
 
 def decode(
-    file: Path | io.BytesIO, height: int, width: int, *, grey: bool, crop: int | None = None
+    file: Path | io.BytesIO,
+    height: int,
+    width: int,
+    *,
+    grey: bool,
+    crop: int | None = None,
+    formats: tuple[str, ...] | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> UInt8[np.ndarray, "c h w"]:
-    """A picture, cut around its centre to the sides' ratio, then resized (Lanczos); c is 1 or 3.
+    """Decode an image, crop it around its centre to the aspect ratio, and resize it (Lanczos).
 
-    With `crop`, a square of so many pixels is cut out first.
-    16-bit values are halved to 8; transparent pixels are laid on black; of an animation the first
-    frame. UnreadableError if it is no picture, is cut short, or has more than 64 million pixels.
+    It is rotated as EXIF asks for; 16-bit values are divided by 257 and rounded; transparent pixels
+    are composited on black; of an animation, the first frame is decoded.
+
+    Parameters
+    ----------
+    file : Path or BytesIO
+        The image file.
+    height, width : int
+        Size of the result, in pixels.
+    grey : bool
+        Whether the result has one channel instead of three.
+    crop : int, optional
+        Side of the centred square that is cropped first, in pixels. Default: no such crop.
+    formats : tuple of str, optional
+        Pillow's names of the allowed formats. Default: all supported formats.
+    max_pixels : int, default 64000000
+        Largest number of pixels; larger images are refused before they are decoded.
+
+    Returns
+    -------
+    uint8 array of shape (c, h, w)
+        Pixel values; c is 1 or 3.
+
+    Raises
+    ------
+    UnreadableError
+        If the file is damaged, too large or of a format that is not allowed.
     """
-    with _opened(file) as image:
-        plain = _plain(ImageOps.exif_transpose(image)).convert("L" if grey else "RGB")
+    with _open(file, formats, max_pixels) as image:
+        image = _normalise(ImageOps.exif_transpose(image)).convert("L" if grey else "RGB")
         if crop is not None:
-            left, top = (plain.width - crop) // 2, (plain.height - crop) // 2
-            plain = plain.crop((left, top, left + crop, top + crop))
-        if plain.size != (width, height):
-            plain = ImageOps.fit(plain, (width, height), Image.Resampling.LANCZOS)
-        return _array(plain)
+            left, top = (image.width - crop) // 2, (image.height - crop) // 2
+            image = image.crop((left, top, left + crop, top + crop))
+        if image.size != (width, height):
+            image = ImageOps.fit(image, (width, height), RESAMPLING)
+        return _to_array(image)
 
 
-def within(file: Path, width: int, height: int) -> UInt8[np.ndarray, "c h w"]:
-    """A picture in colour, whole, as large as goes into these sides; UnreadableError."""
-    with _opened(file) as image:
-        plain = _plain(ImageOps.exif_transpose(image)).convert("RGB")
-        return _array(ImageOps.contain(plain, (width, height), Image.Resampling.LANCZOS))
+def decode_to_fit(file: Path, max_height: int, max_width: int) -> UInt8[np.ndarray, "3 h w"]:
+    """Decode an image in colour and resize it to fit into a box, without cropping.
+
+    Parameters
+    ----------
+    file : Path
+        The image file.
+    max_height, max_width : int
+        Size of the box, in pixels; the result reaches at least one of the two.
+
+    Returns
+    -------
+    uint8 array of shape (3, h, w)
+        Pixel values.
+
+    Raises
+    ------
+    UnreadableError
+        If the file is damaged, too large or of an unsupported format.
+    """
+    with _open(file) as image:
+        image = _normalise(ImageOps.exif_transpose(image)).convert("RGB")
+        return _to_array(ImageOps.contain(image, (max_width, max_height), RESAMPLING))
 
 
-def decoded(
-    files: Iterable[bytes], number: int, shape: tuple[int, int, int], what: str, crop: int | None
+def decode_all(
+    files: Iterable[bytes], total: int, shape: tuple[int, int, int], desc: str, crop: int | None
 ) -> Iterator[UInt8[np.ndarray, "b c h w"]]:
-    """Pictures as `decode` gives them, block by block, with a progress bar; UnreadableError."""
+    """Decode many images in parallel, with a progress bar.
+
+    Parameters
+    ----------
+    files : iterable of bytes
+        Content of each image file.
+    total : int
+        Number of files, for the progress bar.
+    shape : tuple of int
+        Channels, height and width of each result.
+    desc : str
+        Text before the progress bar.
+    crop : int or None
+        Side of the centred square that is cropped first, in pixels; None for no such crop.
+
+    Yields
+    ------
+    uint8 array of shape (b, c, h, w)
+        The next images, as `decode` returns them.
+
+    Raises
+    ------
+    UnreadableError
+        If a file is damaged, too large or of an unsupported format.
+    """
     c, h, w = shape
 
-    def one(data: bytes) -> UInt8[np.ndarray, "c h w"]:
+    def decode_bytes(data: bytes) -> UInt8[np.ndarray, "c h w"]:
         return decode(io.BytesIO(data), h, w, grey=c == 1, crop=crop)
 
-    waiting = iter(files)
-    with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(total=number, desc=what) as bar:
-        while block := list(itertools.islice(waiting, BLOCK)):
-            yield np.stack(list(pool.map(one, block)))
+    remaining = iter(files)
+    with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(total=total, desc=desc) as bar:
+        while block := list(itertools.islice(remaining, BLOCK)):
+            yield np.stack(list(pool.map(decode_bytes, block)))
             bar.update(len(block))
 
 
-def _array(image: Image.Image) -> UInt8[np.ndarray, "c h w"]:
+def resize(
+    image: UInt8[np.ndarray, "h_in w_in *c"], height: int, width: int
+) -> UInt8[np.ndarray, "h w *c"]:
+    """Resize a decoded image (Lanczos) without cropping.
+
+    Parameters
+    ----------
+    image : uint8 array of shape (h_in, w_in) or (h_in, w_in, 3)
+        Pixel values.
+    height, width : int
+        Size of the result, in pixels.
+
+    Returns
+    -------
+    uint8 array of shape (h, w) or (h, w, 3)
+        Pixel values.
+
+    Examples
+    --------
+    >>> resize(np.full((8, 8, 3), 7, np.uint8), 4, 2).shape
+    (4, 2, 3)
+    """
+    return np.asarray(Image.fromarray(image).resize((width, height), RESAMPLING))
+
+
+def _to_array(image: Image.Image) -> UInt8[np.ndarray, "c h w"]:
     pixels = np.asarray(image, np.uint8).reshape(image.height, image.width, -1)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
 @contextlib.contextmanager
-def _opened(file: Path | io.BytesIO) -> Iterator[Image.Image]:
-    """A picture to look at; whatever is raised while this is done, the file is what is wrong."""
+def _open(
+    file: Path | io.BytesIO, formats: tuple[str, ...] | None = None, max_pixels: int = MAX_PIXELS
+) -> Iterator[Image.Image]:
+    """Open an image; any exception in the block is due to the file and becomes UnreadableError."""
+    formats = supported_formats() if formats is None else formats
     try:
-        with Image.open(file, formats=formats()) as image:
-            if image.width * image.height > MOST_PIXELS:
-                size = f"{image.width}×{image.height}"
-                raise UnreadableError(f"{size} pixels, more than 64 million")
+        with Image.open(file, formats=formats) as image:
+            if image.width * image.height > max_pixels:
+                size = f"{image.width:,}×{image.height:,}"
+                raise UnreadableError(f"it has {size} pixels, more than {max_pixels:,}")
             yield image
     except UnreadableError:
         raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UnreadableError(f"it has more than {max_pixels:,} pixels") from error
+    except Image.UnidentifiedImageError as error:
+        raise UnreadableError("not an image in a supported format") from error
     except Exception as error:
-        text = (str(error) or type(error).__name__).splitlines()[0]
-        known = "cannot identify" not in text
-        raise UnreadableError(text if known else "not a picture that Pillow knows") from error
+        raise UnreadableError((str(error) or type(error).__name__).splitlines()[0]) from error
 
 
-def _plain(image: Image.Image) -> Image.Image:
-    """In a mode that converts to grey and to colour without loss of range."""
+def _normalise(image: Image.Image) -> Image.Image:
+    """Return the image in a mode that converts to grey and to colour without loss of range."""
     if image.mode.startswith("I"):
-        halved = np.clip(np.asarray(image).astype(np.float64) / 257, 0, 255)
-        return Image.fromarray(np.round(halved).astype(np.uint8))
+        values = np.clip(np.asarray(image).astype(np.float64) / 257, 0, 255)
+        return Image.fromarray(np.round(values).astype(np.uint8))
     if image.mode == "F":
-        raise UnreadableError("floating-point pixels have no range; save 8 or 16 bits")
+        raise UnreadableError("floating-point pixels are not supported; save 8 or 16 bits")
     if image.has_transparency_data:
-        under = Image.new("RGBA", image.size, (0, 0, 0, 255))
-        return Image.alpha_composite(under, image.convert("RGBA")).convert("RGB")
+        black = Image.new("RGBA", image.size, (0, 0, 0, 255))
+        return Image.alpha_composite(black, image.convert("RGBA")).convert("RGB")
     return image

@@ -1,4 +1,4 @@
-"""A dataset in memory: packed images, batches by index."""
+"""A dataset in memory: packed images that are unpacked batch by batch."""
 
 from __future__ import annotations
 
@@ -14,12 +14,36 @@ from unbraid.data.factors import Factors
 
 @dataclass(frozen=True)
 class ImageTable:
-    """A dataset, one bit or one byte a pixel value, with the factors of every item.
+    """Images of a dataset, stored with one bit or one byte per pixel value, and their factors.
 
-    `bits` is (n, c·h·w·depth/8) uint8: channel by channel, rows from top to bottom; with a `depth`
-    of 1 the leftmost pixel is the highest bit, with 8 each byte is a value. It may be a memory map,
-    which several processes then share. `fingerprint` tells what the images and labels are; empty
-    for a dataset whose name says it.
+    Parameters
+    ----------
+    name : str
+        Name of the dataset.
+    bits : uint8 array of shape (n, c·h·w·depth/8)
+        Packed images: channel by channel, rows from top to bottom. With a `depth` of 1, the
+        leftmost pixel is the highest bit; with 8, each byte is a value. It may be a memory map,
+        which several processes then share.
+    height, width : int
+        Height and width of an image, in pixels.
+    factors : FactorSpace or FactorTable
+        Factors of every item.
+    channels : int, default 1
+        Number of channels.
+    depth : {1, 8}, default 1
+        Bits per pixel value.
+    fingerprint : str, default ""
+        Digest of images and labels; empty for a dataset that its name identifies.
+
+    Examples
+    --------
+    >>> from unbraid.data.factors import FactorTable
+    >>> images = np.array([[[[1, 0, 1, 0]]], [[[0, 0, 1, 1]]]], np.uint8)
+    >>> table = ImageTable("example", pack(images, 1), 1, 4, FactorTable.none(2))
+    >>> len(table), table.shape
+    (2, (1, 1, 4))
+    >>> table.images(np.array([1])).tolist()
+    [[[[0, 0, 1, 1]]]]
     """
 
     name: str
@@ -32,7 +56,7 @@ class ImageTable:
     fingerprint: str = ""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """To another process a mapped file goes by its name, so that both share its pages."""
+        """Pickle a memory-mapped file by its name, so that processes share its pages."""
         rest = (
             *(self.height, self.width, self.factors),
             *(self.channels, self.depth, self.fingerprint),
@@ -48,6 +72,7 @@ class ImageTable:
         return ImageTable, (self.name, bits, *rest)
 
     def __len__(self) -> int:
+        """Return the number of images."""
         return self.bits.shape[0]
 
     @property
@@ -57,22 +82,51 @@ class ImageTable:
 
     @property
     def generated_on_access(self) -> bool:
-        """Whether images are made when they are asked for, so that `bits` is not all of them."""
+        """Whether images are computed at each access, so that `bits` does not hold all of them."""
         return False
 
     def images(
         self, index: Int[np.ndarray, " b"]
     ) -> UInt8[np.ndarray, "b c h w"] | Float32[np.ndarray, "b c h w"]:
-        """The images of these items: uint8, 0 and 1, from bits; float32, 0 to 1, from bytes."""
-        stored = self.bits[index]
+        """Return images by index.
+
+        Parameters
+        ----------
+        index : int array of shape (b,)
+            Indices of the items.
+
+        Returns
+        -------
+        array of shape (b, c, h, w)
+            With a `depth` of 1, uint8 values 0 and 1; with 8, float32 values in [0, 1].
+        """
+        packed = self.bits[index]
         if self.depth == 8:
-            return np.divide(stored, np.float32(255)).reshape(len(index), *self.shape)
+            return np.divide(packed, np.float32(255)).reshape(len(index), *self.shape)
         count = self.channels * self.height * self.width
-        return np.unpackbits(stored, axis=1, count=count).reshape(len(index), *self.shape)
+        return np.unpackbits(packed, axis=1, count=count).reshape(len(index), *self.shape)
 
 
-def packed(images: UInt8[np.ndarray, "b c h w"], depth: int) -> UInt8[np.ndarray, "b bytes"]:
-    """Images as `ImageTable.bits` holds them; of a depth of 1, all but 0 is 1."""
+def pack(images: UInt8[np.ndarray, "b c h w"], depth: int) -> UInt8[np.ndarray, "b bytes"]:
+    """Pack images as `ImageTable.bits` stores them.
+
+    Parameters
+    ----------
+    images : uint8 array of shape (b, c, h, w)
+        Pixel values; with a `depth` of 1, every value but 0 counts as 1.
+    depth : {1, 8}
+        Bits per pixel value.
+
+    Returns
+    -------
+    uint8 array of shape (b, c·h·w·depth/8)
+        Packed images.
+
+    Examples
+    --------
+    >>> pack(np.array([[[[1, 0, 0, 0, 0, 0, 0, 1]]]], np.uint8), depth=1).tolist()
+    [[129]]
+    """
     flat = images.reshape(len(images), -1)
     return np.packbits(flat, axis=1) if depth == 1 else np.ascontiguousarray(flat)
 

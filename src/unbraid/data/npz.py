@@ -1,4 +1,4 @@
-"""Arrays of an .npz, read a part at a time: the whole need not fit into memory."""
+"""Arrays of an .npz archive, read in blocks that need not fit into memory together."""
 
 from __future__ import annotations
 
@@ -16,74 +16,137 @@ from tqdm import tqdm
 
 from unbraid.errors import UserError
 
-BYTES_A_BLOCK = 1 << 24
+BYTES_PER_BLOCK = 1 << 24
 
 
 class Header(NamedTuple):
-    """Shape and type of an array in an archive."""
+    """Shape and type of an array in an archive.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the array.
+    dtype : numpy.dtype
+        Type of its values.
+    """
 
     shape: tuple[int, ...]
     dtype: np.dtype
 
 
-def headers(archive: Path) -> dict[str, Header]:
-    """Every array of an .npz by its name; UserError if it is none, or is cut short."""
+def read_headers(archive: Path) -> dict[str, Header]:
+    """Read shape and type of every array of an archive.
+
+    Parameters
+    ----------
+    archive : Path
+        The .npz file.
+
+    Returns
+    -------
+    dict of str to Header
+        Header of every array, by its name.
+
+    Raises
+    ------
+    UserError
+        If the file is not an .npz archive, or is truncated.
+    """
     try:
         with zipfile.ZipFile(archive) as members:
-            found = {}
+            headers = {}
             for name in members.namelist():
                 with members.open(name) as file:
-                    found[name.removesuffix(".npy")] = _header(file)
-            return found
+                    headers[name.removesuffix(".npy")] = _read_header(file)
+            return headers
     except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
         raise UserError(
-            f"{archive}: no .npz of arrays can be read from it ({_reason(error)}); write it with"
-            " numpy.savez"
+            f"{archive}: not a readable .npz archive ({_reason(error)}); write it with numpy.savez"
         ) from error
 
 
-def array(archive: Path, name: str) -> Shaped[np.ndarray, "..."]:
-    """A whole array; UserError if it holds objects or is broken."""
+def read_array(archive: Path, name: str) -> Shaped[np.ndarray, "..."]:
+    """Read a whole array.
+
+    Parameters
+    ----------
+    archive : Path
+        The .npz file.
+    name : str
+        Name of the array.
+
+    Returns
+    -------
+    array
+        The array.
+
+    Raises
+    ------
+    UserError
+        If the array is damaged or holds Python objects.
+    """
     try:
         with np.load(archive, allow_pickle=False) as arrays:
             return arrays[name]
     except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
         raise UserError(
-            f"{archive}: {name} cannot be read ({_reason(error)}); write it again as plain numbers"
+            f"{archive}: the array {name} cannot be read ({_reason(error)}); write it as plain"
+            " numbers or strings"
         ) from error
 
 
-def blocks(archive: Path, name: str, what: str) -> Iterator[Shaped[np.ndarray, "..."]]:
-    """An array's rows, some at a time, with a progress bar; UserError if it is cut short."""
+def read_blocks(archive: Path, name: str, desc: str) -> Iterator[Shaped[np.ndarray, "..."]]:
+    """Read an array in blocks of rows, with a progress bar.
+
+    Parameters
+    ----------
+    archive : Path
+        The .npz file.
+    name : str
+        Name of the array.
+    desc : str
+        Text before the progress bar.
+
+    Yields
+    ------
+    array
+        The next rows of the array.
+
+    Raises
+    ------
+    UserError
+        If the array is truncated or damaged.
+    """
     with contextlib.ExitStack() as stack:
         try:
             members = stack.enter_context(zipfile.ZipFile(archive))
             file = stack.enter_context(members.open(f"{name}.npy"))
-            shape, dtype = _header(file)
-            row = int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
-            rows = max(1, BYTES_A_BLOCK // max(1, row))
-            bar = stack.enter_context(tqdm(total=shape[0], desc=what, unit="image"))
-            for start in range(0, shape[0], rows):
-                number = min(rows, shape[0] - start)
-                data = file.read(number * row)
-                if len(data) < number * row:
-                    raise EOFError(f"{start:,} whole rows of {shape[0]:,}")
-                yield np.frombuffer(data, dtype).reshape(number, *shape[1:])
-                bar.update(number)
+            shape, dtype = _read_header(file)
+            bytes_per_row = int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
+            block = max(1, BYTES_PER_BLOCK // max(1, bytes_per_row))
+            bar = stack.enter_context(tqdm(total=shape[0], desc=desc, unit="image"))
+            for start in range(0, shape[0], block):
+                rows = min(block, shape[0] - start)
+                data = file.read(rows * bytes_per_row)
+                if len(data) < rows * bytes_per_row:
+                    raise EOFError(f"fewer than {shape[0]:,} rows")
+                yield np.frombuffer(data, dtype).reshape(rows, *shape[1:])
+                bar.update(rows)
         except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
             raise UserError(
-                f"{archive}: {name} is cut short or damaged ({_reason(error)}); get it again"
+                f"{archive}: the array {name} is truncated or damaged ({_reason(error)});"
+                " replace the file with an intact copy"
             ) from error
 
 
-def _header(file: io.BufferedIOBase | IO[bytes]) -> Header:
+def _read_header(file: io.BufferedIOBase | IO[bytes]) -> Header:
     version = np.lib.format.read_magic(file)
     if version == (1, 0):
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
     else:
-        shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
-    if fortran and len(shape) > 1:
-        raise ValueError("columns first; save a C-contiguous array")
+        shape, fortran_order, dtype = np.lib.format.read_array_header_2_0(file)
+    if fortran_order and len(shape) > 1:
+        raise ValueError("an array is in Fortran order; save it with numpy.ascontiguousarray")
     return Header(shape, dtype)
 
 

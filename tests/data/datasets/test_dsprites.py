@@ -45,7 +45,7 @@ def test_no_sprite_leaves_its_frame(table: ImageTable) -> None:
     assert not union[:, [0, 1, 62, 63]].any()
 
 
-def test_first_and_last_orientation_are_one_picture(table: ImageTable) -> None:
+def test_first_and_last_orientation_are_the_same(table: ImageTable) -> None:
     by_orientation = table.bits.reshape(18, 40, 1024, 512)
     assert (by_orientation[:, 0] == by_orientation[:, 39]).all()
 
@@ -61,29 +61,29 @@ def test_images_by_index_are_the_rendered_ones(
 
 
 def test_the_stored_bits_are_the_reference(table: ImageTable, cache: Path) -> None:
-    facts = json.loads((cache / "dsprites-rendered.json").read_text())
-    assert facts["sha256"] == dsprites.RENDERED_SHA256
+    metadata = json.loads((cache / "dsprites-rendered.json").read_text())
+    assert metadata["sha256"] == dsprites.RENDERED_SHA256
     assert isinstance(unbraid.load("dsprites").factors, unbraid.FactorSpace)
 
 
-def test_another_process_gets_a_mapped_table_by_its_name(table: ImageTable) -> None:
-    sent = pickle.dumps(table)
-    assert len(sent) < 2_000
-    assert isinstance(pickle.loads(sent).bits, np.memmap)
+def test_a_memory_map_is_pickled_by_its_name(table: ImageTable) -> None:
+    pickled = pickle.dumps(table)
+    assert len(pickled) < 2_000
+    assert isinstance(pickle.loads(pickled).bits, np.memmap)
     index = np.arange(0, len(table), 50_000)
-    assert np.array_equal(pickle.loads(sent).images(index), table.images(index))
+    assert np.array_equal(pickle.loads(pickled).images(index), table.images(index))
     part = dataclasses.replace(table, bits=table.bits[5:9])
     assert np.array_equal(pickle.loads(pickle.dumps(part)).bits, part.bits)
 
 
-def test_unknown_names_are_named() -> None:
-    with pytest.raises(UserError, match="dataset 'shapes': unknown; give one of dsprites"):
+def test_unknown_names_and_values_are_refused() -> None:
+    with pytest.raises(UserError, match="data=shapes: unknown dataset; set `data` to dsprites"):
         unbraid.load("shapes")
-    with pytest.raises(UserError, match="scale 7"):
+    with pytest.raises(UserError, match="scale=7 to 7"):
         dsprites.render(*np.array([[0, 7, 0, 0, 0]]).T)
 
 
-@pytest.mark.parametrize("damage", ["cut", "flip", "facts"])
+@pytest.mark.parametrize("damage", ["truncated", "changed", "metadata"])
 def test_a_damaged_cache_is_refused(
     damage: str, table: ImageTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,22 +91,22 @@ def test_a_damaged_cache_is_refused(
     bits = np.array(table.bits[:1000])
     stored = tmp_path / "dsprites-rendered.bits"
     bits.tofile(stored)
-    facts = stored.with_suffix(".json")
-    facts.write_text(json.dumps({"sha256": hashlib.sha256(bits.tobytes()).hexdigest()}))
-    if damage == "cut":
+    metadata = stored.with_suffix(".json")
+    metadata.write_text(json.dumps({"sha256": hashlib.sha256(bits.tobytes()).hexdigest()}))
+    if damage == "truncated":
         with stored.open("r+b") as file:
             file.truncate(512 * 999)
-    elif damage == "flip":
+    elif damage == "changed":
         bits[500, 100] ^= 1
         bits.tofile(stored)
     else:
-        facts.write_text("{")
+        metadata.write_text("{")
     with pytest.raises(UserError, match="unbraid data dsprites --again"):
         unbraid.load("dsprites")
 
 
 class OfficialArchive:
-    """An archive in the official layout: the rendered pictures, but for two changed ones."""
+    """An archive in the official layout: the rendered images, two of them changed."""
 
     def __init__(self, table: ImageTable, folder: Path, kind: str) -> None:
         bits = np.array(table.bits)
@@ -114,7 +114,7 @@ class OfficialArchive:
         bits[737_279, 80] ^= 0b1110_0000
         self.changed = np.unpackbits(bits[[100_000, 737_279]], axis=1).reshape(-1, 64, 64)
         self.path = folder / f"archive.{kind}"
-        # A part at a time: all images unpacked would be 3 GB.
+        # In parts, since all unpacked images would be 3 GB.
         parts = (np.unpackbits(p, axis=1).reshape(-1, 64, 64) for p in np.split(bits, 720))
         if kind == "npz":
             self._write_npz(parts)
@@ -148,9 +148,9 @@ def test_the_official_archive_is_compared_and_then_used(
     monkeypatch.setenv("UNBRAID_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(dsprites, "OFFICIAL_SHA1_NPZ", archive.hash)
     monkeypatch.setattr(dsprites, "OFFICIAL_SHA256_HDF5", archive.hash)
-    report = dsprites.official_report(archive.path)
-    assert "2 of 737,280 pictures differ" in report
-    assert "picture 737279 (shape 2, scale 5, orientation 39, posX 31, posY 31): 3 pixel" in report
+    text = dsprites.prepare_official(archive.path)
+    assert "2 of 737,280 images differ" in text
+    assert "image 737279 (shape 2, scale 5, orientation 39, posX 31, posY 31): 3 pixel" in text
     listed = (tmp_path / "cache" / "dsprites-differences.csv").read_text().splitlines()
     assert listed[0] == "item,shape,scale,orientation,posX,posY,pixels"
     # 100,000 = ((0·6 + 2)·40 + 17)·1,024 + 21·32 + 0, worked by hand.
@@ -158,14 +158,16 @@ def test_the_official_archive_is_compared_and_then_used(
     used = unbraid.load("dsprites")
     assert (used.images(np.array([100_000, 737_279]))[:, 0] == archive.changed).all()
     (tmp_path / "cache" / "dsprites-official.bits").write_bytes(b"")
-    with pytest.raises(UserError, match="give the archive again"):
+    with pytest.raises(UserError, match="store the archive again"):
         unbraid.load("dsprites")
 
 
 def test_another_file_is_not_the_official_archive(tmp_path: Path) -> None:
     fake = tmp_path / "dsprites.npz"
     fake.write_bytes(b"not it")
-    with pytest.raises(UserError, match=r"its SHA1 is .* the official archive's is 3e0a46a9"):
+    with pytest.raises(
+        UserError, match=r"its SHA1 is .*, but that of the official archive is 3e0a46a9"
+    ):
         dsprites.store_official(fake)
     with pytest.raises(UserError, match="cannot be read"):
         dsprites.store_official(tmp_path / "absent.npz")

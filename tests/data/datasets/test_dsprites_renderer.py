@@ -1,17 +1,23 @@
-"""The renderer, against real frames and against a plain triangle fan in exact arithmetic."""
+"""The renderer compared with real frames and with a triangle fan in exact arithmetic."""
 
 import numpy as np
 import pytest
 
 from unbraid.data.datasets import dsprites
-from unbraid.data.datasets.dsprites_renderer import SIDE, SUBPIXELS, rasterise, vertices
+from unbraid.data.datasets.dsprites_renderer import (
+    SIDE,
+    SUBPIXELS,
+    _draw_outline,
+    rasterise,
+    vertices,
+)
 
 
 def triangle_fan(x: list[int], y: list[int]) -> np.ndarray:
-    """The oracle: every pixel centre against every triangle by three exact edge functions.
+    """Reference: test every pixel centre in every triangle by three exact edge functions.
 
-    A tie is settled by moving the centre a little to the right and, much less, up: left edges in
-    and right ones out, bottom edges in and top ones out.
+    A tie is broken by moving the centre a little to the right and, much less, up: left and bottom
+    edges are inside, right and top edges are outside.
     """
     image = np.zeros((SIDE, SIDE), np.uint8)
     centre = np.arange(SIDE) * SUBPIXELS + SUBPIXELS // 2
@@ -28,7 +34,7 @@ def triangle_fan(x: list[int], y: list[int]) -> np.ndarray:
         inside = np.ones((SIDE, SIDE), bool)
         for (ax, ay), (bx, by) in zip(corners, corners[1:] + corners[:1], strict=True):
             side = (bx - ax) * (py - ay) - (by - ay) * (px - ax)
-            # Derivatives of `side` along the two moves that settle a tie: right, then up.
+            # Derivatives of `side` along the two moves that break a tie: right, then up.
             right, up = -(by - ay), -(bx - ax)
             inside &= (side > 0) | ((side == 0) & (up > 0 if up != 0 else right > 0))
         image |= inside.astype(np.uint8)
@@ -39,14 +45,14 @@ def unpacked(rows: np.ndarray) -> np.ndarray:
     return np.unpackbits(rows.astype(">u8").view(np.uint8)).reshape(SIDE, SIDE)
 
 
-def test_every_real_frame_is_matched_to_the_pixel(frames: dict[str, np.ndarray]) -> None:
+def test_every_real_frame_is_reproduced_exactly(frames: dict[str, np.ndarray]) -> None:
     drawn = dsprites.render(*frames["factors"].T)
     assert drawn.shape == (320, 64, 64)
     assert int((drawn != frames["frames"]).sum()) == 0
 
 
 @pytest.mark.parametrize("shape", [0, 1, 2])
-def test_agrees_with_a_plain_triangle_fan(shape: int) -> None:
+def test_agrees_with_the_triangle_fan(shape: int) -> None:
     rng = np.random.default_rng(shape)
     for _ in range(60):
         scale, orientation, x, y = (int(rng.integers(n)) for n in (6, 40, 32, 32))
@@ -57,24 +63,22 @@ def test_agrees_with_a_plain_triangle_fan(shape: int) -> None:
 
 
 def test_backward_triangles_are_drawn() -> None:
-    """Without them the whole dataset would be some pixels short; these hearts have such pixels."""
-    short = 0
+    """Without them, five pixels of the hearts would be missing in the whole dataset."""
+    missing = 0
     for scale in range(6):
         for orientation in range(40):
             x_pv, y_pv = vertices(2, scale, orientation)
             rows = np.zeros((32 * SIDE, 32), np.uint64)
-            from unbraid.data.datasets.dsprites_renderer import _draw_outline
-
             _draw_outline(rows, x_pv, y_pv)
             outline_only = rows.reshape(32, SIDE, 32).transpose(2, 0, 1)
             whole = rasterise(2, scale, orientation)
-            short += int(np.bitwise_count(whole & ~outline_only).sum())
+            missing += int(np.bitwise_count(whole & ~outline_only).sum())
             assert not (outline_only & ~whole).any()
-    assert short == 5
+    assert missing == 5
 
 
 def test_edges_by_hand() -> None:
-    """The upright square at scale index 5 (k = 1) and x = 0: from 6.4 to 25.6 pixels.
+    """The upright square of the largest scale (k = 1) at x = 0 extends from 6.4 to 25.6 pixels.
 
     Columns 6…25 have their centres at 6.5…25.5, inside (6.4, 25.6): 20 pixels a side.
     """

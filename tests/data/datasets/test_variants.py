@@ -1,4 +1,4 @@
-"""dSprites in colour, in noise and before a picture: each image by its definition."""
+"""dSprites in colour, with noise and on a background: each image by its definition."""
 
 import dataclasses
 import pickle
@@ -20,40 +20,40 @@ def sprites(table: ImageTable) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", ["colour", "noisy"])
-def test_an_image_is_the_same_however_it_is_asked_for(kind: str, table: ImageTable) -> None:
-    painted = variants.paint(table, kind)
-    images = painted.images(INDEX)
+def test_an_image_is_the_same_at_every_access(kind: str, table: ImageTable) -> None:
+    variant = variants.make_variant(table, kind)
+    images = variant.images(INDEX)
     assert images.shape == (4, 3, 64, 64)
     assert images.dtype == np.float32
-    assert np.array_equal(painted.images(INDEX[2:3])[0], images[2])
-    assert np.array_equal(pickle.loads(pickle.dumps(painted)).images(INDEX), images)
-    assert len(pickle.dumps(painted)) < 3_000
-    # What a GPU holds, a byte a value, is the same.
+    assert np.array_equal(variant.images(INDEX[2:3])[0], images[2])
+    assert np.array_equal(pickle.loads(pickle.dumps(variant)).images(INDEX), images)
+    assert len(pickle.dumps(variant)) < 3_000
+    # Bytes, as stored on a GPU, represent the same values.
     assert np.array_equal(np.round(images * 255).astype(np.uint8) / np.float32(255), images)
     assert len({image.tobytes() for image in images}) == 4
 
 
-def test_colours_are_of_a_sprite_and_bright(table: ImageTable) -> None:
-    images, on = variants.paint(table, "colour").images(INDEX), sprites(table)
+def test_each_sprite_has_one_bright_colour(table: ImageTable) -> None:
+    images, on = variants.make_variant(table, "colour").images(INDEX), sprites(table)
     colours = images.max(axis=(2, 3))
     assert np.array_equal(images, on * colours[:, :, None, None])
     assert colours.min() >= 0.5 - 1 / 510
     assert len(np.unique(colours)) == 12
 
 
-def test_noise_is_uniform_and_leaves_sprites_on(table: ImageTable) -> None:
-    images, on = variants.paint(table, "noisy").images(INDEX), sprites(table)
+def test_noise_is_uniform_and_sprites_stay_white(table: ImageTable) -> None:
+    images, on = variants.make_variant(table, "noisy").images(INDEX), sprites(table)
     on = np.broadcast_to(on, images.shape)
     assert (images[on == 1] == 1).all()
     noise = images[on == 0]
-    # 48,000 values: the mean of U(0, 1) to four standard errors, and every tenth of its range.
+    # 48,000 values: the mean of U(0, 1) to four standard errors, and each tenth of the range.
     assert noise.mean() == pytest.approx(0.5, abs=4 / np.sqrt(12 * len(noise)))
     shares = np.histogram(noise, 10, (0, 1))[0] / len(noise)
     assert shares == pytest.approx(np.full(10, 0.1), abs=0.008)
     assert abs(np.corrcoef(images[0, 0].ravel(), images[0, 1].ravel())[0, 1]) < 0.5
 
 
-def test_sprites_invert_the_picture_behind_them(
+def test_sprites_invert_the_background(
     table: ImageTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UNBRAID_CACHE", str(tmp_path))
@@ -61,13 +61,13 @@ def test_sprites_invert_the_picture_behind_them(
         variants.load_scream()
     monkeypatch.setattr(variants.dsprites, "load", lambda: table)
     Image.new("RGB", (700, 400), (255, 0, 51)).save(tmp_path / "plain.png")
-    assert "737,280 images" in variants.report("scream", tmp_path / "plain.png")
-    painted = variants.load_scream()
-    assert isinstance(painted, variants.PaintedTable)
-    assert painted.picture is not None
-    assert painted.picture.shape == (3, 200, 350)
-    images, on = painted.images(INDEX), sprites(table)
-    # Of one colour c, with a tint t: (c + t)/2 around the sprite, 1 − (c + t)/2 within.
+    assert "737,280 images" in variants.prepare("scream", tmp_path / "plain.png")
+    variant = variants.load_scream()
+    assert isinstance(variant, variants.VariantTable)
+    assert variant.picture is not None
+    assert variant.picture.shape == (3, 200, 350)
+    images, on = variant.images(INDEX), sprites(table)
+    # With the colour c and the tint t: (c + t)/2 outside the sprite, 1 − (c + t)/2 inside.
     around = np.where(on == 0, images, np.nan)
     behind = np.nanmax(around, axis=(2, 3))
     np.testing.assert_allclose(np.nanmin(around, axis=(2, 3)), behind, atol=1e-6)
@@ -78,15 +78,15 @@ def test_sprites_invert_the_picture_behind_them(
     assert tints.max() < 1.01
     assert np.ptp(tints) > 0.2
     Image.new("RGB", (700, 40)).save(tmp_path / "flat.png")
-    with pytest.raises(UserError, match="350×20 pixels once it goes into 350×274"):
+    with pytest.raises(UserError, match="resizing to fit into 350×274, but has 350×20"):
         variants.store_picture(tmp_path / "flat.png")
     with pytest.raises(UserError, match="No such file"):
         variants.store_picture(tmp_path / "nowhere.png")
 
 
-def test_a_painted_table_is_that_of_its_picture(table: ImageTable) -> None:
+def test_the_background_determines_the_images(table: ImageTable) -> None:
     pictures = [np.full((3, 64, 64), value, np.uint8) for value in (0, 255)]
-    tables = [variants.paint(table, "scream", picture) for picture in pictures]
+    tables = [variants.make_variant(table, "scream", picture) for picture in pictures]
     dark, bright = (t.images(INDEX) for t in tables)
     on = np.broadcast_to(sprites(table), dark.shape)
     np.testing.assert_allclose((bright - dark)[on == 0], 0.5, atol=0.005)

@@ -10,75 +10,88 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 from scipy.io import loadmat
 from tqdm import tqdm
 
-from unbraid.data.dataset_info import Blocks, DatasetInfo, Reading
+from unbraid.data.dataset_info import Blocks, DatasetInfo, ParsedFiles
 from unbraid.data.downloads import RemoteFile
 from unbraid.data.factors import FactorSpace
+from unbraid.data.image_files import resize
 from unbraid.errors import UserError
 
 FOLDER = "data/cars/"
 
 
-def read(facts: DatasetInfo, files: Mapping[str, Path]) -> Reading:
-    """The models of data/cars/list.txt in its order, each a .mat with `im`.
+def read(info: DatasetInfo, files: Mapping[str, Path]) -> ParsedFiles:
+    """Read the models in the order of data/cars/list.txt, resized (Lanczos).
 
-    That is h×w×c×azimuth×elevation. A grid of elevation, azimuth and model; pictures are resized
-    (Lanczos).
+    Each model is a .mat file whose array `im` is of shape h×w×c×azimuth×elevation. The factors are
+    a grid of elevation, azimuth and model.
+
+    Parameters
+    ----------
+    info : DatasetInfo
+        The dataset.
+    files : mapping of str to Path
+        The official files by their name.
+
+    Returns
+    -------
+    ParsedFiles
+        Blocks of images.
+
+    Raises
+    ------
+    UserError
+        If an archive is damaged or has another layout.
     """
     (path,) = files.values()
-    return Reading(_blocks(facts, path))
+    return ParsedFiles(_blocks(info, path))
 
 
-def _blocks(facts: DatasetInfo, path: Path) -> Blocks:
-    assert facts.factors is not None
-    elevations, azimuths, number = facts.factors.sizes
+def _blocks(info: DatasetInfo, path: Path) -> Blocks:
+    assert info.factors is not None
+    elevations, azimuths, number = info.factors.sizes
     models: dict[str, UInt8[np.ndarray, "elevation azimuth c h w"]] = {}
     listed: list[str] = []
     try:
-        # In the archive's order: going back in it would unpack it again from its beginning.
-        with tarfile.open(path) as archive, tqdm(desc=facts.name, unit="model") as bar:
+        # In the archive's order, since every seek backwards would decompress it from the start.
+        with tarfile.open(path) as archive, tqdm(desc=info.name, unit="model") as bar:
             for member in archive:
                 name = member.name.removeprefix("./")
                 if name == f"{FOLDER}list.txt":
-                    listed = _read(archive, member).decode().split()
+                    listed = _member(archive, member).decode().split()
                 elif name.startswith(FOLDER) and name.endswith(".mat"):
-                    models[Path(name).stem] = _model(facts, _read(archive, member))
+                    models[Path(name).stem] = _model(info, _member(archive, member))
                     bar.update()
     except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
-        raise UserError(f"{path}: cut short or damaged ({error}); download it again") from error
+        raise UserError(f"{path}: truncated or damaged ({error}); download it again") from error
     names = [Path(name).stem for name in listed]
     if len(names) != number or not set(names) <= models.keys():
-        raise facts.other(
-            f"{len(models)} models in {FOLDER}, {len(names)} in its list.txt, not {number}"
+        raise info.layout_error(
+            f"{len(models)} models in {FOLDER} and {len(names)} in its list.txt, expected {number}"
         )
-    # 216 MB in all, as the grid's slowest factors are the fastest in the files.
+    # All images are in memory (216 MB): the slowest factor of the grid is the fastest in the files.
     for elevation in range(elevations):
         views = np.stack([models[name][elevation] for name in names], axis=1)
-        yield views.reshape(azimuths * number, *facts.shape)
+        yield views.reshape(azimuths * number, *info.shape)
 
 
-def _model(facts: DatasetInfo, data: bytes) -> UInt8[np.ndarray, "elevation azimuth c h w"]:
-    assert facts.factors is not None
-    elevations, azimuths, _ = facts.factors.sizes
+def _model(info: DatasetInfo, data: bytes) -> UInt8[np.ndarray, "elevation azimuth c h w"]:
+    assert info.factors is not None
+    elevations, azimuths, _ = info.factors.sizes
     try:
         im = loadmat(io.BytesIO(data))["im"]
     except (ValueError, KeyError, TypeError, OSError) as error:
-        raise facts.other(f"a model without im ({error})") from error
-    if im.ndim != 5 or im.shape[2:] != (facts.shape[0], azimuths, elevations):
-        raise facts.other(f"im of {im.shape}")
+        raise info.layout_error(f"a model without the array im: {error}") from error
+    if im.ndim != 5 or im.shape[2:] != (info.shape[0], azimuths, elevations):
+        raise info.layout_error(f"an array im of shape {im.shape}")
     views = im.transpose(4, 3, 0, 1, 2).astype(np.uint8)
-    size = (facts.shape[2], facts.shape[1])
-    small = [
-        np.asarray(Image.fromarray(view).resize(size, Image.Resampling.LANCZOS))
-        for view in views.reshape(-1, *views.shape[2:])
-    ]
-    return np.stack(small).transpose(0, 3, 1, 2).reshape(elevations, azimuths, *facts.shape)
+    resized = [resize(view, *info.shape[1:]) for view in views.reshape(-1, *views.shape[2:])]
+    return np.stack(resized).transpose(0, 3, 1, 2).reshape(elevations, azimuths, *info.shape)
 
 
-def _read(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+def _member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     file = archive.extractfile(member)
     return b"" if file is None else file.read()
 
@@ -87,7 +100,7 @@ CARS3D = DatasetInfo(
     name="cars3d",
     title="Cars3D",
     homepage="http://www.scottreed.info",
-    licence="none seen: for your own research; do not pass the images on",
+    licence="none published: for your own research; do not redistribute the images",
     files=(
         RemoteFile(
             "nips2015-analogy-data.tar.gz",
@@ -100,6 +113,6 @@ CARS3D = DatasetInfo(
     shape=(3, 64, 64),
     read=read,
     factors=FactorSpace(("elevation", "azimuth", "object_type"), (4, 24, 183), "object_type"),
-    made="of 128×128 resized to 64×64, the models in list.txt's order",
-    check="that list.txt names one model a line; that azimuth turns and elevation tilts",
+    preprocessing="resized from 128×128 to 64×64; models in the order of list.txt",
+    to_verify="list.txt names one model per line; azimuth turns and elevation tilts",
 )

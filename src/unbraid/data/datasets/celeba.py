@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
-from unbraid.data.dataset_info import Blocks, DatasetInfo, Reading
+from unbraid.data.dataset_info import Blocks, DatasetInfo, ParsedFiles
 from unbraid.data.downloads import RemoteFile
 from unbraid.data.factors import FactorTable
-from unbraid.data.image_files import UnreadableError, decoded
+from unbraid.data.image_files import UnreadableError, decode_all
 from unbraid.errors import UserError
 
 ARCHIVE, ATTRIBUTES = "img_align_celeba.zip", "list_attr_celeba.txt"
@@ -22,42 +22,60 @@ CROP = 178
 DRIVE = "https://drive.usercontent.google.com/download?export=download&confirm=t&id="
 
 
-def read(facts: DatasetInfo, files: Mapping[str, Path]) -> Reading:
-    """The aligned pictures in the order of the attribute list: cut square, resized (Lanczos)."""
-    names, pictures, values = _attributes(facts, files[ATTRIBUTES])
-    return Reading(
-        _blocks(facts, files[ARCHIVE], pictures), lambda: FactorTable(tuple(names), values)
+def read(info: DatasetInfo, files: Mapping[str, Path]) -> ParsedFiles:
+    """Read the aligned images in the order of the attribute list, cropped and resized (Lanczos).
+
+    Parameters
+    ----------
+    info : DatasetInfo
+        The dataset.
+    files : mapping of str to Path
+        The official files by their name.
+
+    Returns
+    -------
+    ParsedFiles
+        Blocks of images, and 40 attributes of values 0 and 1.
+
+    Raises
+    ------
+    UserError
+        If an archive is damaged or has another layout.
+    """
+    names, images, values = _attributes(info, files[ATTRIBUTES])
+    return ParsedFiles(
+        _blocks(info, files[ARCHIVE], images), lambda: FactorTable(tuple(names), values)
     )
 
 
 def _attributes(
-    facts: DatasetInfo, path: Path
+    info: DatasetInfo, path: Path
 ) -> tuple[list[str], list[str], Int[np.ndarray, "n f"]]:
-    """Attribute names, file names, and 0 or 1 for the list's −1 or 1."""
+    """Attribute names, file names, and values with 0 for −1."""
     lines = path.read_text().splitlines()
     if len(lines) < 3 or not lines[0].strip().isdecimal():
-        raise facts.other(f"{path.name} does not begin with its number of pictures")
+        raise info.layout_error(f"{path.name} does not begin with the number of images")
     names, rows = lines[1].split(), [line.split() for line in lines[2:] if line.strip()]
     wrong = [row for row in rows if len(row) != 1 + len(names) or set(row[1:]) - {"-1", "1"}]
     if wrong or len(rows) != int(lines[0]):
         row = " ".join(wrong[0][:4]) if wrong else f"{len(rows):,} rows"
-        raise facts.other(f"{path.name}: {row} where {lines[0].strip()} rows of ±1 should be")
+        raise info.layout_error(f"{path.name}: {row}, expected {lines[0].strip()} rows of ±1")
     values = np.array([[flag == "1" for flag in row[1:]] for row in rows], np.int64)
     return names, [row[0] for row in rows], values
 
 
-def _blocks(facts: DatasetInfo, path: Path, pictures: list[str]) -> Blocks:
+def _blocks(info: DatasetInfo, path: Path, images: list[str]) -> Blocks:
     def files() -> Iterator[bytes]:
-        for name in pictures:
+        for name in images:
             yield archive.read(FOLDER + name)
 
     try:
         with zipfile.ZipFile(path) as archive:
-            yield from decoded(files(), len(pictures), facts.shape, facts.name, CROP)
+            yield from decode_all(files(), len(images), info.shape, info.name, CROP)
     except KeyError as error:
-        raise facts.other(f"{error.args[0]}") from error
+        raise info.layout_error(f"{error.args[0]}") from error
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error, UnreadableError) as error:
-        raise UserError(f"{path}: cut short or damaged ({error}); download it again") from error
+        raise UserError(f"{path}: truncated or damaged ({error}); download it again") from error
 
 
 CELEBA = DatasetInfo(
@@ -83,6 +101,6 @@ CELEBA = DatasetInfo(
     shape=(3, 64, 64),
     read=read,
     labels=("40 attributes",),
-    made="of 178×218 cut square around the centre and resized to 64×64",
-    check="that Google Drive gives the files and no page; faces upright and centred after the cut",
+    preprocessing="cropped from 178×218 to the centred 178×178 and resized to 64×64",
+    to_verify="Google Drive sends files, not web pages; faces are upright and centred when cropped",
 )

@@ -1,4 +1,4 @@
-"""3D chairs (Aubry et al. 2014): 1,393 chair models, each rendered from 62 sides."""
+"""3D chairs (Aubry et al. 2014): 1,393 chair models, each rendered from 62 viewpoints."""
 
 from __future__ import annotations
 
@@ -9,38 +9,58 @@ from pathlib import Path
 
 import numpy as np
 
-from unbraid.data.dataset_info import Blocks, DatasetInfo, Reading
+from unbraid.data.dataset_info import Blocks, DatasetInfo, ParsedFiles
 from unbraid.data.downloads import RemoteFile
 from unbraid.data.factors import FactorTable
-from unbraid.data.image_files import UnreadableError, decoded
+from unbraid.data.image_files import UnreadableError, decode_all
 from unbraid.errors import UserError
 
 CROP = 400
-# A chair's folder, then the view's number, elevation, azimuth and distance.
+# Folder of the chair, then number, elevation, azimuth and distance of the view.
 NAME = re.compile(r"(?:.*/)?([^/]+)/renders/image_\d+_p(\d+)_t(\d+)_r\d+\.png$")
 
 
-def read(facts: DatasetInfo, files: Mapping[str, Path]) -> Reading:
-    """Every rendering, by chair and view: cut square, resized (Lanczos), grey."""
+def read(info: DatasetInfo, files: Mapping[str, Path]) -> ParsedFiles:
+    """Read every rendering by chair and view, in grey, cropped and resized (Lanczos).
+
+    Parameters
+    ----------
+    info : DatasetInfo
+        The dataset.
+    files : mapping of str to Path
+        The official files by their name.
+
+    Returns
+    -------
+    ParsedFiles
+        Blocks of images, and the factors chair, elevation and azimuth.
+
+    Raises
+    ------
+    UserError
+        If an archive is damaged or has another layout.
+    """
     (path,) = files.values()
     try:
         with tarfile.open(path) as archive:
             names = sorted(name for name in archive.getnames() if name.endswith(".png"))
     except (OSError, EOFError, tarfile.TarError) as error:
-        raise UserError(f"{path}: cut short or damaged ({error}); download it again") from error
+        raise UserError(f"{path}: truncated or damaged ({error}); download it again") from error
     views = [NAME.match(name) for name in names]
-    strange = [name for name, view in zip(names, views, strict=True) if view is None]
-    if strange:
-        raise facts.other(f"{strange[0]} is not named as a rendering")
+    unmatched = [name for name, view in zip(names, views, strict=True) if view is None]
+    if unmatched:
+        raise info.layout_error(f"unexpected file name {unmatched[0]}")
     columns = [
         np.unique([view[group] for view in views if view], return_inverse=True)[1]
         for group in (1, 2, 3)
     ]
     values = np.stack(columns, axis=1).astype(np.int64)
-    return Reading(_blocks(facts, path, names), lambda: FactorTable(facts.labels, values, "chair"))
+    return ParsedFiles(
+        _blocks(info, path, names), lambda: FactorTable(info.labels, values, "chair")
+    )
 
 
-def _blocks(facts: DatasetInfo, path: Path, names: list[str]) -> Blocks:
+def _blocks(info: DatasetInfo, path: Path, names: list[str]) -> Blocks:
     def files() -> Iterator[bytes]:
         for name in names:
             file = archive.extractfile(name)
@@ -48,16 +68,16 @@ def _blocks(facts: DatasetInfo, path: Path, names: list[str]) -> Blocks:
 
     try:
         with tarfile.open(path) as archive:
-            yield from decoded(files(), len(names), facts.shape, facts.name, CROP)
+            yield from decode_all(files(), len(names), info.shape, info.name, CROP)
     except (OSError, EOFError, tarfile.TarError, UnreadableError) as error:
-        raise UserError(f"{path}: cut short or damaged ({error}); download it again") from error
+        raise UserError(f"{path}: truncated or damaged ({error}); download it again") from error
 
 
 CHAIRS = DatasetInfo(
     name="chairs",
     title="3D chairs",
     homepage="https://www.di.ens.fr/willow/research/seeing3Dchairs/",
-    licence="none seen: for your own research; do not pass the images on",
+    licence="none published: for your own research; do not redistribute the images",
     files=(
         RemoteFile(
             "rendered_chairs.tar",
@@ -68,6 +88,6 @@ CHAIRS = DatasetInfo(
     shape=(1, 64, 64),
     read=read,
     labels=("chair", "elevation", "azimuth"),
-    made="grey, of 600×600, the middle 400×400 resized to 64×64",
-    check="that names read …/CHAIR/renders/image_N_pP_tT_rR.png; 62 views of each of 1,393 chairs",
+    preprocessing="grey, cropped from 600×600 to the centred 400×400 and resized to 64×64",
+    to_verify="names are …/CHAIR/renders/image_N_pP_tT_rR.png; 62 views of each of 1,393 chairs",
 )

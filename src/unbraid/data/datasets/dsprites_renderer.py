@@ -1,10 +1,10 @@
-"""The exact geometry of dSprites, rasterised as the GPU that made the dataset did it.
+"""Exact geometry of dSprites, rasterised as by the GPU that rendered the dataset.
 
-A triangle fan fills a pixel if its centre lies in any triangle, whichever way the triangle turns.
-With the winding number w of the outline, that union is {w odd} ∪ {triangles that turn backwards}:
-a pixel that no backward triangle covers has w = 1 inside and w = 0 outside. So an image is the
-parity of the outline's crossings, row by row in 64-bit words, and the few sliver triangles near
-the heart's notch that rounding turned over are drawn on top.
+A triangle fan fills a pixel if its centre lies in any triangle, whatever the orientation of the
+triangle. In terms of the winding number w of the outline, that union is {w odd} ∪ {triangles of
+opposite orientation}: a pixel that no such triangle covers has w = 1 inside and w = 0 outside.
+Therefore an image is the parity of the outline's crossings, computed row by row in 64-bit words,
+plus the few sliver triangles near the notch of the heart that rounding has flipped.
 """
 
 from __future__ import annotations
@@ -19,7 +19,23 @@ RADIUS = 9.6
 
 
 def outline(shape: int) -> Float[np.ndarray, "v 2"]:
-    """The polygon of a shape (0 square, 1 ellipse, 2 heart) at scale 1, u to the right, v down."""
+    """Return the polygon of a shape at scale 1.
+
+    Parameters
+    ----------
+    shape : int
+        0 square, 1 ellipse, 2 heart.
+
+    Returns
+    -------
+    float array of shape (v, 2)
+        Vertices in pixels: u to the right, v down.
+
+    Examples
+    --------
+    >>> outline(0).tolist()
+    [[-9.6, -9.6], [9.6, -9.6], [9.6, 9.6], [-9.6, 9.6]]
+    """
     if shape == 0:
         return RADIUS * np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
     if shape == 1:
@@ -33,10 +49,22 @@ def outline(shape: int) -> Float[np.ndarray, "v 2"]:
 def vertices(
     shape: int, scale: int, orientation: int
 ) -> tuple[Int[np.ndarray, "p v"], Int[np.ndarray, "p v"]]:
-    """The outline's x at each posX and its y at each posY, in 1/256 pixel.
+    """Compute the vertices of an outline at every position.
 
-    Double precision up to absolute pixels, then the float32 steps of a GPU's vertex pipeline
-    (device coordinates, viewport, snapping half to even), in this order.
+    The computation uses double precision up to absolute pixels, then the float32 steps of a GPU's
+    vertex pipeline (device coordinates, viewport, snapping half to even), in this order.
+
+    Parameters
+    ----------
+    shape, scale, orientation : int
+        Factor values, as in `dsprites.render`.
+
+    Returns
+    -------
+    x : int array of shape (32, v)
+        Horizontal coordinates for each posX, in 1/256 pixel.
+    y : int array of shape (32, v)
+        Vertical coordinates for each posY, in 1/256 pixel.
     """
     k = 0.5 + 0.1 * scale
     angle = 2 * np.pi * orientation / 39
@@ -55,7 +83,19 @@ def _snap(pixels: Float[np.ndarray, "p v"], sign: float) -> Int[np.ndarray, "p v
 
 
 def rasterise(shape: int, scale: int, orientation: int) -> UInt64[np.ndarray, "x y rows"]:
-    """All 32×32 positions of one outline: a 64-bit word a row, the leftmost pixel its high bit."""
+    """Render one outline at all 32×32 positions.
+
+    Parameters
+    ----------
+    shape, scale, orientation : int
+        Factor values, as in `dsprites.render`.
+
+    Returns
+    -------
+    uint64 array of shape (32, 32, 64)
+        Rows of the image at each posX and posY, one 64-bit word per row; the leftmost pixel is the
+        highest bit.
+    """
     x_pv, y_pv = vertices(shape, scale, orientation)
     rows = np.zeros((POSITIONS * SIDE, POSITIONS), np.uint64)
     _draw_outline(rows, x_pv, y_pv)
@@ -66,13 +106,13 @@ def rasterise(shape: int, scale: int, orientation: int) -> UInt64[np.ndarray, "x
 def _draw_outline(
     rows: UInt64[np.ndarray, "yrow x"], x_pv: Int[np.ndarray, "p v"], y_pv: Int[np.ndarray, "p v"]
 ) -> None:
-    """Flip every row from each edge's crossing on; what is flipped an odd number of times is in."""
+    """Flip each row to the right of every crossing; odd numbers of flips are inside."""
     first, last = y_pv, np.roll(y_pv, -1, axis=1)
     first_row, count = _rows_crossed(first, last)
     position, edge = np.nonzero(count)
     repeats = count[position, edge]
     position, edge = np.repeat(position, repeats), np.repeat(edge, repeats)
-    row = first_row[position, edge] + _counting(repeats)
+    row = first_row[position, edge] + _concatenated_ranges(repeats)
     after = (edge + 1) % x_pv.shape[1]
     words = _from_crossing_on(
         x_pv[:, edge].T,
@@ -90,7 +130,7 @@ def _draw_outline(
 def _draw_backward_triangles(
     rows: UInt64[np.ndarray, "yrow x"], x_pv: Int[np.ndarray, "p v"], y_pv: Int[np.ndarray, "p v"]
 ) -> None:
-    """Add the triangles (0, i, i+1) that turn against the outline."""
+    """Add the triangles (0, i, i+1) whose orientation is opposite to that of the outline."""
     ax, ay = x_pv[:, 1:] - x_pv[:, :1], y_pv[:, 1:] - y_pv[:, :1]
     area = ax[None, :, :-1] * ay[:, None, 1:] - ax[None, :, 1:] * ay[:, None, :-1]
     forward = np.sign(area.sum(axis=2, keepdims=True))
@@ -115,7 +155,7 @@ def _draw_backward_triangles(
 def _rows_crossed(
     first: Int[np.ndarray, " *s"], last: Int[np.ndarray, " *s"]
 ) -> tuple[Int[np.ndarray, " *s"], Int[np.ndarray, " *s"]]:
-    """First row and number of rows whose centres an edge passes; top out, bottom in."""
+    """First row and number of rows whose centres an edge crosses, the bottom end included."""
     half = SUBPIXELS // 2
     top, bottom = np.minimum(first, last), np.maximum(first, last)
     start = (top - half) // SUBPIXELS + 1
@@ -129,7 +169,7 @@ def _from_crossing_on(
     y1: Int[np.ndarray, ...],
     row: Int[np.ndarray, ...],
 ) -> UInt64[np.ndarray, ...]:
-    """A row's pixels whose centres lie at or to the right of an edge (left in, right out)."""
+    """Pixels of a row whose centres are on or to the right of an edge."""
     half = SUBPIXELS // 2
     rise = np.where(y1 == y0, 1, y1 - y0)
     run = (row * SUBPIXELS + half - y0) * (x1 - x0)
@@ -139,7 +179,7 @@ def _from_crossing_on(
     return np.uint64(0xFFFF_FFFF_FFFF_FFFF) >> column
 
 
-def _counting(repeats: Int[np.ndarray, " e"]) -> Int[np.ndarray, " n"]:
-    """0 … r−1 for each r of `repeats`, one after the other."""
+def _concatenated_ranges(repeats: Int[np.ndarray, " e"]) -> Int[np.ndarray, " n"]:
+    """Concatenate 0 … r−1 for each r of `repeats`."""
     ends = np.cumsum(repeats)
     return np.arange(ends[-1]) - np.repeat(ends - repeats, repeats)

@@ -1,4 +1,4 @@
-"""MNIST (LeCun et al. 1998) and Fashion-MNIST (Xiao et al. 2017): 70,000 pictures of 28×28."""
+"""MNIST (LeCun et al. 1998) and Fashion-MNIST (Xiao et al. 2017): 70,000 images of 28×28."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from unbraid.data.dataset_info import Blocks, DatasetInfo, Reading
+from unbraid.data.dataset_info import Blocks, DatasetInfo, ParsedFiles
 from unbraid.data.downloads import RemoteFile
 from unbraid.data.factors import FactorTable
 from unbraid.errors import UserError
@@ -20,34 +20,54 @@ HALVES = ("train", "t10k")
 IMAGES, LABELS = "images-idx3-ubyte.gz", "labels-idx1-ubyte.gz"
 
 
-def read(facts: DatasetInfo, files: Mapping[str, Path]) -> Reading:
-    """Training and test pictures in the IDX format, one after the other, with their class."""
-    labels = {half: _idx(facts, files[f"{half}-{LABELS}"], 1) for half in HALVES}
+def read(info: DatasetInfo, files: Mapping[str, Path]) -> ParsedFiles:
+    """Read the training images and then the test images, in the IDX format, with their classes.
+
+    Parameters
+    ----------
+    info : DatasetInfo
+        The dataset.
+    files : mapping of str to Path
+        The official files by their name.
+
+    Returns
+    -------
+    ParsedFiles
+        Blocks of images, and the class as the only factor.
+
+    Raises
+    ------
+    UserError
+        If a file is damaged or has another layout.
+    """
+    labels = {half: _idx(info, files[f"{half}-{LABELS}"], 1) for half in HALVES}
     values = np.concatenate([*labels.values()]).astype(np.int64)[:, None]
 
     def blocks() -> Blocks:
         for half in HALVES:
-            images = _idx(facts, files[f"{half}-{IMAGES}"], 3)
+            images = _idx(info, files[f"{half}-{IMAGES}"], 3)
             if len(images) != len(labels[half]):
-                raise facts.other(f"{len(images):,} images for {len(labels[half]):,} labels")
+                raise info.layout_error(f"{len(images):,} images for {len(labels[half]):,} labels")
             yield images[:, None]
 
-    return Reading(blocks(), lambda: FactorTable(facts.labels, values, facts.labels[0]))
+    return ParsedFiles(blocks(), lambda: FactorTable(info.labels, values, info.labels[0]))
 
 
-def _idx(facts: DatasetInfo, path: Path, dimensions: int) -> UInt8[np.ndarray, "..."]:
-    """An IDX file: two zeros, type 8 (uint8), dimensions, their sizes (big-endian), the bytes."""
+def _idx(info: DatasetInfo, path: Path, dimensions: int) -> UInt8[np.ndarray, "..."]:
+    """Read an IDX file: two zeros, type 8 (uint8), dimensions, sizes (big-endian), values."""
     try:
         with gzip.open(path) as file:
             data = file.read()
     except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: cut short or damaged ({error}); download it again") from error
+        raise UserError(f"{path}: truncated or damaged ({error}); download it again") from error
     start = 4 + 4 * dimensions
     if data[:4] != bytes([0, 0, 8, dimensions]) or len(data) < start:
-        raise facts.other(f"{path.name} does not begin as an IDX file of {dimensions} dimensions")
+        raise info.layout_error(f"{path.name} is not an IDX file with {dimensions} dimensions")
     shape = np.frombuffer(data, ">u4", dimensions, 4).tolist()
     if len(data) - start != math.prod(shape):
-        raise facts.other(f"{path.name} has {len(data) - start:,} bytes for {shape}")
+        raise info.layout_error(
+            f"{path.name} has {len(data) - start:,} bytes for the shape {shape}"
+        )
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
 
 
@@ -63,7 +83,7 @@ MNIST = DatasetInfo(
     name="mnist",
     title="MNIST",
     homepage="http://yann.lecun.com/exdb/mnist/",
-    licence="CC BY-SA 3.0 by convention; the official page is silent",
+    licence="CC BY-SA 3.0 by convention; the official page names none",
     files=_files(
         "https://storage.googleapis.com/cvdf-datasets/mnist/",
         (9_912_422, 28_881, 1_648_877, 4_542),

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from unbraid.data import npz
-from unbraid.data.dataset_info import Blocks, DatasetInfo, Reading
+from unbraid.data.dataset_info import Blocks, DatasetInfo, ParsedFiles
 from unbraid.data.downloads import RemoteFile
 from unbraid.data.factors import FactorSpace
 
@@ -20,18 +20,38 @@ NAMES = (
 )
 
 
-def read(facts: DatasetInfo, files: Mapping[str, Path]) -> Reading:
-    """The archive's `images`, n×h×w×c uint8, in the order of the grid."""
+def read(info: DatasetInfo, files: Mapping[str, Path]) -> ParsedFiles:
+    """Read the array `images` (n×h×w×c, uint8), in the order of the grid.
+
+    Parameters
+    ----------
+    info : DatasetInfo
+        The dataset.
+    files : mapping of str to Path
+        The official files by their name.
+
+    Returns
+    -------
+    ParsedFiles
+        Blocks of images.
+
+    Raises
+    ------
+    UserError
+        If the archive is damaged or has another layout.
+    """
     (path,) = files.values()
-    c, h, w = facts.shape
-    found = npz.headers(path)
-    if found.get("images") != npz.Header((facts.images, h, w, c), np.dtype(np.uint8)):
-        raise facts.other(f"{found.get('images', list(found))} where images should be")
-    return Reading(_blocks(facts, path))
+    c, h, w = info.shape
+    header = npz.read_headers(path).get("images")
+    expected = npz.Header((info.images, h, w, c), np.dtype(np.uint8))
+    if header != expected:
+        actual = "no array images" if header is None else f"images {header.dtype} {header.shape}"
+        raise info.layout_error(f"{actual}, expected {expected.dtype} {expected.shape}")
+    return ParsedFiles(_blocks(info, path))
 
 
-def _blocks(facts: DatasetInfo, path: Path) -> Blocks:
-    for block in npz.blocks(path, "images", facts.name):
+def _blocks(info: DatasetInfo, path: Path) -> Blocks:
+    for block in npz.read_blocks(path, "images", info.name):
         yield np.ascontiguousarray(block.transpose(0, 3, 1, 2))
 
 
@@ -41,13 +61,13 @@ def _released(kind: str, md5: str) -> DatasetInfo:
         name=f"mpi3d-{kind}",
         title=f"MPI3D, {kind}",
         homepage="https://github.com/rr-learning/disentanglement_dataset",
-        licence="CC BY 4.0: name Gondal et al. 2019",
+        licence="CC BY 4.0: cite Gondal et al. 2019",
         files=(RemoteFile(file, (MIRROR + file,), 0, f"md5:{md5}"),),
         images=1_036_800,
         shape=(3, 64, 64),
         read=read,
         factors=FactorSpace(NAMES, (6, 6, 2, 3, 3, 40, 40), "object_shape"),
-        check="the MD5, which is that of the first release: is the re-upload the same file?",
+        to_verify="the MD5, which is that of the first release, also fits the re-upload",
     )
 
 
@@ -69,5 +89,5 @@ COMPLEX = dataclasses.replace(
     ),
     images=460_800,
     factors=FactorSpace(NAMES, (4, 4, 2, 3, 3, 40, 40), "object_shape"),
-    check="everything, as no digest is published; that Google Drive gives the file and no page",
+    to_verify="everything, as no digest is published; Google Drive sends the file, not a web page",
 )

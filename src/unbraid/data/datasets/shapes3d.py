@@ -1,4 +1,4 @@
-"""3D Shapes (Burgess & Kim 2018): 480,000 pictures of a solid in a room, six factors."""
+"""3D Shapes (Burgess & Kim 2018): 480,000 images of a solid in a room, six factors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from unbraid.data.dataset_info import Blocks, DatasetInfo, Reading
+from unbraid.data.dataset_info import Blocks, DatasetInfo, ParsedFiles
 from unbraid.data.downloads import RemoteFile
 from unbraid.data.factors import FactorSpace
 from unbraid.errors import UserError
@@ -16,45 +16,65 @@ from unbraid.errors import UserError
 ROWS = 1_000
 
 
-def read(facts: DatasetInfo, files: Mapping[str, Path]) -> Reading:
-    """The archive's `images`, n×h×w×c uint8, in the order of the grid."""
+def read(info: DatasetInfo, files: Mapping[str, Path]) -> ParsedFiles:
+    """Read the dataset `images` (n×h×w×c, uint8), in the order of the grid.
+
+    Parameters
+    ----------
+    info : DatasetInfo
+        The dataset.
+    files : mapping of str to Path
+        The official files by their name.
+
+    Returns
+    -------
+    ParsedFiles
+        Blocks of images.
+
+    Raises
+    ------
+    UserError
+        If the archive is damaged or has another layout, or if h5py is not installed.
+    """
     (path,) = files.values()
-    return Reading(_blocks(facts, path))
+    return ParsedFiles(_blocks(info, path))
 
 
-def _blocks(facts: DatasetInfo, path: Path) -> Blocks:
+def _blocks(info: DatasetInfo, path: Path) -> Blocks:
     try:
         import h5py
     except ImportError as error:
         raise UserError(
-            f"{path}: HDF5 needs h5py; install it with pip install 'unbraid[datasets]'"
+            f"{path}: h5py is required to read it; install it with pip install 'unbraid[datasets]'"
         ) from error
     try:
         with h5py.File(path) as file:
             images = file.get("images")
-            c, h, w = facts.shape
-            expected = (facts.images, h, w, c)
+            c, h, w = info.shape
+            expected = (info.images, h, w, c)
             if not isinstance(images, h5py.Dataset) or images.shape != expected:
-                found = images.shape if isinstance(images, h5py.Dataset) else list(file)
-                raise facts.other(f"{found} where images of {expected} should be")
-            _require_grid(facts, file.get("labels"))
-            for start in tqdm(range(0, len(images), ROWS), desc=facts.name, unit="block"):
+                actual = images.shape if isinstance(images, h5py.Dataset) else list(file)
+                raise info.layout_error(f"{actual}, expected images of shape {expected}")
+            _require_grid(info, file.get("labels"))
+            for start in tqdm(range(0, len(images), ROWS), desc=info.name, unit="block"):
                 block = np.asarray(images[start : start + ROWS], np.uint8)
                 yield np.ascontiguousarray(block.transpose(0, 3, 1, 2))
     except OSError as error:
-        raise UserError(f"{path}: cut short or damaged ({error}); download it again") from error
+        raise UserError(f"{path}: truncated or damaged ({error}); download it again") from error
 
 
-def _require_grid(facts: DatasetInfo, labels: object) -> None:
-    """The labels are values, in the order of the grid: as many distinct ones as it has."""
+def _require_grid(info: DatasetInfo, labels: object) -> None:
+    """Raise `UserError` unless the labels, which are values, run through the grid in order."""
     values = np.asarray(labels)
-    assert facts.factors is not None
-    if values.shape != (facts.images, len(facts.factors.names)):
-        raise facts.other(f"labels of {values.shape}")
+    assert info.factors is not None
+    if values.shape != (info.images, len(info.factors.names)):
+        raise info.layout_error(f"labels of shape {values.shape}")
     index = [np.unique(column, return_inverse=True)[1] for column in values.T]
-    grid = facts.factors.factors_of(np.arange(facts.images))
+    grid = info.factors.factors_of(np.arange(info.images))
     if (np.stack(index, axis=1) != grid).any():
-        raise facts.other("labels that do not run through the grid, the last fastest")
+        raise info.layout_error(
+            "labels that do not run through the grid with the last factor fastest"
+        )
 
 
 SHAPES3D = DatasetInfo(
@@ -78,5 +98,5 @@ SHAPES3D = DatasetInfo(
         (10, 10, 10, 8, 4, 15),
         "shape",
     ),
-    check="that `labels` run through the grid (the reader asks it); a picture of each shape",
+    to_verify="`labels` run through the grid (the reader checks it); an image of each shape",
 )

@@ -1,4 +1,4 @@
-"""SmallNORB (LeCun et al. 2004): 50 toys of 5 categories, photographed from every side."""
+"""SmallNORB (LeCun et al. 2004): photographs of 50 toys of 5 categories."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Shaped
-from PIL import Image
 from tqdm import tqdm
 
-from unbraid.data.dataset_info import Blocks, DatasetInfo, Reading
+from unbraid.data.dataset_info import Blocks, DatasetInfo, ParsedFiles
 from unbraid.data.downloads import RemoteFile
 from unbraid.data.factors import FactorTable
+from unbraid.data.image_files import resize
 from unbraid.errors import UserError
 
 URL = "https://cs.nyu.edu/~ylclab/data/norb-v1.0-small/"
@@ -50,61 +50,78 @@ OFFICIAL = {
 }
 
 
-def read(facts: DatasetInfo, files: Mapping[str, Path]) -> Reading:
-    """Both halves, training first: the left camera's pictures, resized (Lanczos), and their labels.
+def read(info: DatasetInfo, files: Mapping[str, Path]) -> ParsedFiles:
+    """Read the left images of the training half and then of the test half, resized (Lanczos).
 
-    The instance (which toy of its category) is no factor, as in Locatello et al. 2019.
+    The instance (which toy of its category) is not a factor, as in Locatello et al. 2019.
+
+    Parameters
+    ----------
+    info : DatasetInfo
+        The dataset.
+    files : mapping of str to Path
+        The official files by their name.
+
+    Returns
+    -------
+    ParsedFiles
+        Blocks of images, and the factors category, elevation, azimuth and lighting.
+
+    Raises
+    ------
+    UserError
+        If a file is damaged or has another layout.
     """
     halves = [
-        (_array(facts, files, stem, "cat"), _array(facts, files, stem, "info"))
+        (_array(info, files, stem, "cat"), _array(info, files, stem, "info"))
         for stem in _stems(files)
     ]
-    for category, info in halves:
-        if category.ndim != 1 or info.shape != (len(category), 4):
-            raise facts.other(f"categories of {category.shape}, infos of {info.shape}")
+    for cat, view in halves:
+        if cat.ndim != 1 or view.shape != (len(cat), 4):
+            raise info.layout_error(f"categories of shape {cat.shape}, infos of {view.shape}")
     columns = [
-        np.column_stack([cat, info[:, 1], info[:, 2] // 2, info[:, 3]]) for cat, info in halves
+        np.column_stack([cat, view[:, 1], view[:, 2] // 2, view[:, 3]]) for cat, view in halves
     ]
     values = np.concatenate(columns).astype(np.int64)
     if values.min() < 0 or (values.max(axis=0) >= (5, 9, 18, 6)).any():
-        raise facts.other(f"labels up to {values.max(axis=0).tolist()}")
-    return Reading(_blocks(facts, files), lambda: FactorTable(NAMES, values, "category"))
+        raise info.layout_error(f"labels up to {values.max(axis=0).tolist()}")
+    return ParsedFiles(_blocks(info, files), lambda: FactorTable(NAMES, values, "category"))
 
 
 def _stems(files: Mapping[str, Path]) -> list[str]:
     return list(dict.fromkeys(name.rpartition("-")[0] + "-" for name in files))
 
 
-def _blocks(facts: DatasetInfo, files: Mapping[str, Path]) -> Blocks:
+def _blocks(info: DatasetInfo, files: Mapping[str, Path]) -> Blocks:
     for stem in _stems(files):
-        images = _array(facts, files, stem, "dat")
+        images = _array(info, files, stem, "dat")
         if images.ndim != 4 or images.shape[1] != 2:
-            raise facts.other(f"images of {images.shape}")
-        size = (facts.shape[2], facts.shape[1])
-        for start in tqdm(range(0, len(images), 512), desc=facts.name, unit="block"):
+            raise info.layout_error(f"images of shape {images.shape}")
+        for start in tqdm(range(0, len(images), 512), desc=info.name, unit="block"):
             left = images[start : start + 512, 0]
-            small = [Image.fromarray(i).resize(size, Image.Resampling.LANCZOS) for i in left]
-            yield np.stack([np.asarray(picture) for picture in small])[:, None]
+            yield np.stack([resize(image, *info.shape[1:]) for image in left])[:, None]
 
 
 def _array(
-    facts: DatasetInfo, files: Mapping[str, Path], stem: str, kind: str
+    info: DatasetInfo, files: Mapping[str, Path], stem: str, kind: str
 ) -> Shaped[np.ndarray, "..."]:
-    """A file of NORB's own format: type, number of dimensions, at least three sizes, numbers."""
+    """Read a file in NORB's format: type, number of dimensions, at least three sizes, values."""
     path = files[f"{stem}{kind}.mat.gz"]
     try:
         with gzip.open(path) as file:
             data = file.read()
     except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: cut short or damaged ({error}); download it again") from error
+        raise UserError(f"{path}: truncated or damaged ({error}); download it again") from error
     magic, dimensions = np.frombuffer(data, "<i4", 2) if len(data) >= 8 else (0, 0)
     if int(magic) not in TYPES or not 1 <= dimensions <= 8:
-        raise facts.other(f"{path.name} does not begin as a NORB file")
+        raise info.layout_error(f"{path.name} is not a NORB file")
     start = 8 + 4 * max(3, int(dimensions))
     shape = np.frombuffer(data, "<i4", int(dimensions), 8)
     dtype = TYPES[int(magic)]
     if len(data) - start != int(np.prod(shape, dtype=np.int64)) * dtype.itemsize:
-        raise facts.other(f"{path.name} has {len(data) - start:,} bytes for {shape.tolist()}")
+        raise info.layout_error(
+            f"{path.name} has {len(data) - start:,} bytes for the shape {shape.tolist()}"
+        )
     return np.frombuffer(data, dtype, offset=start).reshape(shape)
 
 
@@ -121,6 +138,6 @@ SMALLNORB = DatasetInfo(
     shape=(1, 64, 64),
     read=read,
     labels=NAMES,
-    made="of 96×96 by camera 0, resized to 64×64; both halves; which toy it is counts as no factor",
-    check="that each combination of the four factors occurs 10 times (10 toys a category)",
+    preprocessing="left camera only, resized from 96×96 to 64×64; the instance is not a factor",
+    to_verify="each combination of the four factors occurs 10 times (10 toys per category)",
 )
