@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from unbraid.cli.flags import Precision, RunDirectory, Threads, use_threads
+from unbraid.cli.flags import Precision, RunDirectory, Threads, path, use_threads
 from unbraid.cli.help import epilogue
 
 
@@ -25,9 +25,7 @@ def codes(
     ] = "npz",
     to: Annotated[
         Path | None,
-        Parameter(
-            metavar="FILE", help="File to write (default: codes.npz or codes.parquet in the run)"
-        ),
+        path("File to write (default: codes.npz or codes.parquet in the run)"),
     ] = None,
     precision: Precision = None,
     threads: Threads = None,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
-from unbraid.cli.flags import RunDirectory
+from unbraid.cli.flags import RunDirectory, path
 from unbraid.cli.help import epilogue
 from unbraid.cli.traverse import Columns, Extent, Seed
 
@@ -19,12 +19,12 @@ def register(app: App) -> None:
 
 def compare(
     left: RunDirectory,
-    right: Annotated[Path, Parameter(help="Another run directory, of the same dataset")],
+    right: Annotated[Path, path("Another run directory, of the same dataset", "DIR")],
     /,
     *,
     out: Annotated[
         Path | None,
-        Parameter(metavar="FILE", help="Image to write (default: compare.png in the first run)"),
+        path("Image to write (default: compare.png in the first run)"),
     ] = None,
     extent: Extent = 2.0,
     columns: Columns = 11,

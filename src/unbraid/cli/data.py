@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Group, Parameter
 
-from unbraid.cli.flags import check_path_in_text, integer
+from unbraid.cli.flags import integer, path, path_or_name
 from unbraid.cli.help import epilogue
 from unbraid.data import DATASETS, PUBLISHED
 
@@ -63,9 +63,8 @@ def _dsprites(
     *,
     official: Annotated[
         Path | None,
-        Parameter(
-            metavar="FILE",
-            help="Official .npz or .hdf5 file: compares every image with the rendered one, and"
+        path(
+            "Official .npz or .hdf5 file: compares every image with the rendered one, and"
             " uses the official images from then on (default: render them)",
         ),
     ] = None,
@@ -94,10 +93,7 @@ def _variant(name: str) -> App:
         *,
         picture: Annotated[
             Path | None,
-            Parameter(
-                metavar="FILE",
-                help="Image file for the background (default: the one given before)",
-            ),
+            path("Image file for the background (default: the one given before)"),
         ] = None,
     ) -> None:
         prepare(picture)
@@ -114,10 +110,10 @@ def _published(name: str) -> App:
         *,
         local_path: Annotated[
             Path | None,
-            Parameter(
-                metavar="PATH",
-                help="Official files that you downloaded: their directory, or the only file"
-                " (default: download them)",
+            path(
+                "Official files that you downloaded: their directory, or the only file (default:"
+                " download them)",
+                "PATH",
             ),
         ] = None,
         again: Again = False,
@@ -139,7 +135,7 @@ def _custom(kind: str) -> App:
     def folder(
         path: Annotated[
             str,
-            Parameter(help="Folder, flat or with subfolders", validator=check_path_in_text),
+            path_or_name("Folder, flat or with subfolders", "PATH"),
         ],
         /,
         *,
@@ -156,11 +152,7 @@ def _custom(kind: str) -> App:
     def array(
         path: Annotated[
             str,
-            Parameter(
-                help="File .npz with images and, optionally, factors",
-                name="file",
-                validator=check_path_in_text,
-            ),
+            path_or_name("File .npz with images and, optionally, factors", "FILE", name="file"),
         ],
         /,
     ) -> None:

@@ -73,4 +73,4 @@ def evaluate(
         device=device,
     )
     print(scores.as_text(outcome))
-    print(f"written to {scores.scores_file(directory, table, outcome['images'])}")
+    print(f"written to {scores.scores_file(directory, table, outcome.images)}")

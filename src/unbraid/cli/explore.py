@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from unbraid.cli.flags import Threads, integer, use_threads
+from unbraid.cli.flags import Threads, integer, path, use_threads
 from unbraid.cli.help import epilogue
 
 PAGE = (
@@ -35,8 +35,9 @@ def register(app: App) -> None:
 def explore(
     runs: Annotated[
         list[Path],
-        Parameter(
-            help="Run directories; two are shown side by side, of more each side chooses one",
+        path(
+            "Run directories; two are shown side by side, of more each side chooses one",
+            "DIR",
             name="run",
         ),
     ],
@@ -63,7 +64,7 @@ def explore(
     from unbraid.explore import opened_run
 
     use_threads(threads)
-    opened_run.data_of(runs)
+    opened_run.common_dataset(runs)
     # Imported only now, so that a wrong path is reported before the seconds that Gradio takes.
     from unbraid.explore import app
 

@@ -1,9 +1,10 @@
-"""Flags that several commands share, and the checks that every flag passes."""
+"""Kinds of flags with their checks, and flags that several commands share."""
 
 from __future__ import annotations
 
 import os
 import re
+import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,6 +17,7 @@ MAX_INTEGER = 2**63 - 1
 # Limits of file systems, in bytes; of the path, some are left for the files in a directory.
 MAX_NAME = 255
 MAX_PATH = 4096 - 256
+MAX_THREADS = 1024
 # Longer values are cut in error messages.
 MAX_SHOWN = 60
 
@@ -36,23 +38,17 @@ def number(text: str, metavar: str = "X", **settings: Any) -> Parameter:
     return Parameter(help=text, metavar=metavar, converter=_to_float, **settings)
 
 
-def check_value(kind: Any, value: Any) -> None:
-    """Raise ValueError for a text or path that no file system accepts.
+def path(text: str, metavar: str = "FILE", **settings: Any) -> Parameter:
+    """Return the settings of a flag that takes a path, or several.
 
-    It is the default validator of every flag.
+    A path that no file system accepts is refused before anything is done with it.
     """
-    for item in value if isinstance(value, (list, tuple)) else (value,):
-        if isinstance(item, (str, Path)) and "\0" in str(item):
-            raise ValueError("contains a null byte; give a text without it")
-        if isinstance(item, Path):
-            _check_length(item)
+    return Parameter(help=text, metavar=metavar, converter=_to_path, **settings)
 
 
-def check_path_in_text(kind: Any, value: Any) -> None:
-    """Raise ValueError for a path that no file system accepts, in a flag that takes a text."""
-    check_value(kind, value)
-    if isinstance(value, str):
-        _check_length(Path(re.sub(r"^(folder|array):|,size=\d*$", "", value)))
+def path_or_name(text: str, metavar: str, **settings: Any) -> Parameter:
+    """Return the settings of a flag that takes a text in which a path may stand."""
+    return Parameter(help=text, metavar=metavar, converter=_to_text_with_path, **settings)
 
 
 def use_threads(threads: int | None) -> None:
@@ -60,22 +56,39 @@ def use_threads(threads: int | None) -> None:
     import torch
 
     if threads is not None:
-        if threads < 1:
+        if not 1 <= threads <= MAX_THREADS:
             raise ArgumentError(
-                "threads", threads, "must be at least 1", "set `threads` to 1 or more"
+                "threads",
+                threads,
+                f"must be between 1 and {MAX_THREADS}",
+                "set `threads` to the number of cores or less",
             )
-        torch.set_num_threads(min(threads, 2**15))
+        torch.set_num_threads(threads)
 
 
-def _check_length(path: Path) -> None:
-    longest = max((len(os.fsencode(part)) for part in path.parts), default=0)
+def _to_path(kind: Any, tokens: Sequence[Token]) -> Path | list[Path]:
+    paths = [Path(_checked(token.value)) for token in tokens]
+    return paths if typing.get_origin(kind) is list else paths[0]
+
+
+def _to_text_with_path(kind: Any, tokens: Sequence[Token]) -> str:
+    text = tokens[0].value
+    _checked(re.sub(r"^(folder|array):|,size=\d*$", "", text))
+    return text
+
+
+def _checked(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("contains a null byte; give a path without it")
+    longest = max(len(os.fsencode(part)) for part in text.split("/"))
     if longest > MAX_NAME:
         raise ValueError(
             f"a name in the path has {longest:,} bytes; give names of at most {MAX_NAME}"
         )
-    total = len(os.fsencode(path.absolute()))
+    total = len(os.fsencode(os.path.abspath(text)))
     if total > MAX_PATH:
         raise ValueError(f"the path has {total:,} bytes; give a path of at most {MAX_PATH:,}")
+    return text
 
 
 def _to_integer(kind: Any, tokens: Sequence[Token]) -> int:
@@ -100,7 +113,7 @@ def _converted(convert: Callable[[str], Any], text: str, rule: str) -> Any:
     return value
 
 
-RunDirectory = Annotated[Path, Parameter(help="Run directory that unbraid train wrote")]
+RunDirectory = Annotated[Path, path("Run directory that unbraid train wrote", "DIR")]
 Threads = Annotated[int | None, integer("Number of CPU threads (default: one per core)")]
 Precision = Annotated[
     Literal["fp32", "bf16"] | None,

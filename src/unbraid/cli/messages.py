@@ -13,7 +13,6 @@ from cyclopts.exceptions import (
     UnknownCommandError,
     UnknownOptionError,
     UnusedCliTokensError,
-    ValidationError,
 )
 
 from unbraid.cli.flags import printable
@@ -55,6 +54,7 @@ def with_flags(message: str, flags: Mapping[str, str]) -> str:
     '--steps 0: must be at least 1; set --steps to 1 or more'
     """
     message = " ".join(message.split())
+    message = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
     if (head := re.match(r"(\w+)=(.*?: )", message)) and head[1] in flags:
         message = f"{flags[head[1]]} {head[2]}{message[head.end() :]}"
     return re.sub(r"`([^`]*)`", lambda quoted: flags.get(quoted[1], quoted[1]), message)
@@ -68,25 +68,23 @@ def flags_of(app: App) -> dict[str, str]:
 
 
 def _problem(error: CycloptsError) -> str:
-    tokens = error.unused_tokens or []
+    tokens = error.unused_tokens or [""]
     known = {*flags_of(error.app).values()} if error.app else set()
     unknown = next((x for x in tokens if x[:2] == "--" and x.partition("=")[0] not in known), None)
     match error:
         case UnknownOptionError():
             return _unknown_flag(error.token.keyword or error.token.value, error.app)
-        case UnknownCommandError() | MissingArgumentError() if unknown:
-            return _unknown_flag(unknown, error.app)
-        case UnknownCommandError():
+        case UnknownCommandError() if not tokens[0].startswith("-"):
             names = command_names(error.app) if error.app else []
             return f"{printable(tokens[0])}: unknown command; give one of {', '.join(names)}"
+        case UnknownCommandError() | MissingArgumentError() if unknown:
+            return _unknown_flag(unknown, error.app)
         case UnusedCliTokensError():
             return f"{printable(tokens[0])}: unexpected argument"
         case MissingArgumentError():
             return f"{_name(error)}: {'needs a value' if error.keyword else 'required'}"
         case CoercionError():
             return f"{_name(error)} {_value(error)}: {_rule(error)}"
-        case ValidationError():
-            return f"{_name(error)} {_value(error)}: {error.exception_message}"
     return str(error)
 
 

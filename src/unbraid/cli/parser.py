@@ -20,7 +20,6 @@ from unbraid.cli import (
     train,
     traverse,
 )
-from unbraid.cli.flags import check_value
 from unbraid.cli.help import HelpFormatter, epilogue
 
 # In the order of the help.
@@ -41,7 +40,7 @@ def build() -> App:
         help_formatter=HelpFormatter(),
         group_commands=Group("Commands"),
         group_parameters=Group.create_default_parameters("Options"),
-        default_parameter=Parameter(validator=check_value, negative=(), allow_repeating=True),
+        default_parameter=Parameter(negative=(), allow_repeating=True),
         # `@FILE` and other extras of the library are not part of this command line.
         argfile_prefix=None,
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
+from unbraid.cli.flags import path
 from unbraid.cli.help import epilogue
 from unbraid.cli.study import RunsDirectory, StudyFile
 
@@ -23,7 +24,7 @@ def report(
     out: RunsDirectory = Path("runs/studies"),
     to: Annotated[
         Path | None,
-        Parameter(metavar="FILE", help="Page to write (default: STUDY.html in --out)"),
+        path("Page to write (default: STUDY.html in --out)"),
     ] = None,
 ) -> None:
     """Write a study's report as one HTML file.

@@ -7,20 +7,20 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Group, Parameter
 
-from unbraid.cli.flags import check_path_in_text, integer
+from unbraid.cli.flags import integer, path, path_or_name
 from unbraid.cli.help import epilogue
 from unbraid.errors import ArgumentError
 
 StudyFile = Annotated[
     str,
-    Parameter(
-        help="Study: a TOML file, or the name of a study that comes with unbraid, as table1-quick",
-        validator=check_path_in_text,
+    path_or_name(
+        "Study: a TOML file, or the name of a study that comes with unbraid, as table1-quick",
+        "FILE",
     ),
 ]
 RunsDirectory = Annotated[
     Path,
-    Parameter(metavar="DIR", help="Directory of runs and results, which studies can share"),
+    path("Directory of runs and results, which studies can share", "DIR"),
 ]
 RUNS = Path("runs/studies")
 
@@ -97,7 +97,7 @@ def run(
 
         executor = RayExecutor(ray, device, members)
     else:
-        executor = executors.Local(workers, device, members)
+        executor = executors.LocalExecutor(workers, device, members)
     counts = driver.run(study, store.Store(out), executor, failed=failed)
     print(f"{counts['done']} of {len(study.jobs)} runs are done, {counts['failed']} failed")
     if counts["failed"]:
@@ -126,9 +126,7 @@ def table(
         Literal["text", "md", "latex", "csv", "parquet"],
         Parameter(name="--format", help="Format; csv and parquet have one record per run"),
     ] = "text",
-    to: Annotated[
-        Path | None, Parameter(metavar="FILE", help="File to write (default: standard output)")
-    ] = None,
+    to: Annotated[Path | None, path("File to write (default: standard output)")] = None,
 ) -> None:
     """Print a study's table beside the published figures.
 
@@ -145,7 +143,7 @@ def archive(
     file: StudyFile,
     /,
     *,
-    to: Annotated[Path, Parameter(metavar="DIR", help="Directory to write the archive to")],
+    to: Annotated[Path, path("Directory to write the archive to", "DIR")],
     out: RunsDirectory = RUNS,
     weights: Annotated[
         bool,

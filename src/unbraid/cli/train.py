@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Group, Parameter
 
 from unbraid.cli.data import DATA_HELP
-from unbraid.cli.flags import DEVICE, check_path_in_text, integer, number, use_threads
+from unbraid.cli.flags import DEVICE, integer, number, path, path_or_name, use_threads
 from unbraid.cli.help import epilogue
 from unbraid.errors import ArgumentError
 from unbraid.methods import METHODS
@@ -35,14 +35,10 @@ RUN, HYPERPARAMETERS = Group("Run", sort_key=1), Group("Hyperparameters", sort_k
 class RunFlags:
     """Flags that are the same for every method."""
 
-    out: Annotated[Path, Parameter(metavar="DIR", help="Run directory")]
+    out: Annotated[Path, path("Run directory", "DIR")]
     data: Annotated[
         str | None,
-        Parameter(
-            metavar="DATASET",
-            help=f"{DATA_HELP} (default: dsprites)",
-            validator=check_path_in_text,
-        ),
+        path_or_name(f"{DATA_HELP} (default: dsprites)", "DATASET"),
     ] = None
     steps: Annotated[
         int | None, integer("Total number of training steps (default: the preset's)")
