@@ -1,20 +1,22 @@
-"""Kill runs at random moments, continue them, and hold them to what was never stopped.
+"""Kill runs at random times, resume them, and compare them with uninterrupted runs.
 
-Run as `python -m benchmarks.soak`: 50 kills (SIGKILL) by default, of a run, of a population (all of
-it, its parent alone, or one member) and of an evaluation, some while a checkpoint is written. Every
-run that ends must have the weights, optimiser, log and scores of the uninterrupted one, byte by
-byte. `--seed` repeats a sequence of moments, as far as the machine's own pace allows.
+Run as `python -m benchmarks.soak`. By default it sends 50 times SIGKILL: to a run, to a population
+(all processes, the parent alone, or one member) and to an evaluation, sometimes while a checkpoint
+is written. Weights, optimiser, log and scores of every finished run must equal those of the
+uninterrupted one, byte by byte. `--seed` repeats the times of the kills; what they interrupt also
+depends on the speed of the machine.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
-import multiprocessing
 import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -29,83 +31,90 @@ from tqdm import tqdm
 
 import unbraid
 from unbraid.data.images import ImageTable
-from unbraid.engine import member, train, train_population
-from unbraid.errors import UserError
+from unbraid.engine import cpu_population, member, train, train_population
+from unbraid.errors import UnbraidError
 from unbraid.evaluation.scores import evaluate
 from unbraid.files import PARTIAL
 from unbraid.methods import find
 from unbraid.runs import Budget, Config, Run
 
 SEEDS = (0, 1)
-KEPT = ("config.toml", "log.jsonl", "checkpoint.safetensors")
-# A cascade that passes every stage within a second.
-SHORT = {"latent_dim": 3, "stage_steps": 10, "warmup_stages": 2, "restart_adam": True}
+# A cascade that passes all stages within a second.
+HYPERPARAMETERS = {"latent_dim": 3, "stage_steps": 10, "warmup_stages": 2, "restart_adam": True}
 EVERY_STEP = 0.0
 
 
 class SoakError(Exception):
-    """A run that was killed is not what it would have been."""
+    """A resumed run differs from the uninterrupted one, or fails."""
 
 
 class Soak:
-    """One population's reference, and what befalls copies of it."""
+    """Reference runs of a population, and copies of them that are killed and resumed."""
 
     def __init__(self, folder: Path, steps: int, seed: int) -> None:
         torch.set_num_threads(1)
-        tqdm.monitor_interval = 0  # its thread may hold a lock at the moment of a fork
+        tqdm.monitor_interval = 0  # its thread could hold a lock during a fork
         self.folder, self.table = folder, small_table()
         self.config = Config(
-            find("cascade-vae")(**SHORT), "dsprites", Budget(steps, 4), SEEDS[0], "fp32"
+            find("cascade-vae")(**HYPERPARAMETERS), "dsprites", Budget(steps, 4), SEEDS[0], "fp32"
         )
         self.random = random.Random(seed)
-        self.killed = self.ended = self.cut = 0
-        self.alone = [self._reference(seed) for seed in SEEDS]
+        self.kills = self.finished = self.interrupted_writes = 0
+        self.references = [self._reference(seed) for seed in SEEDS]
 
     def single(self, kills: int) -> None:
-        """Kill one run in training and in checkpointing."""
+        """Kill one run in training and while it writes checkpoints."""
         out = self.folder / "single"
 
         def work() -> None:
             train(self.config, self.table, out, resume=True, checkpoint_seconds=EVERY_STEP)
 
-        self._until(kills, out, work, lambda: self.compare(self.alone[0], Run(out), KEPT))
+        self._until(kills, out, work, lambda: self.compare(self.references[0], Run(out)))
 
     def population(self, kills: int) -> None:
-        """Kill a population: every process of it, its parent alone, or one member."""
+        """Kill a population: all its processes, the parent alone, or one member."""
         out = self.folder / "population"
         runs = [member(out, seed) for seed in SEEDS]
 
         def work() -> None:
-            how = {"resume": True, "max_workers": len(SEEDS), "checkpoint_seconds": EVERY_STEP}
-            train_population(self.config, self.table, out, SEEDS, **how)
+            train_population(
+                self.config,
+                self.table,
+                out,
+                SEEDS,
+                resume=True,
+                max_workers=len(SEEDS),
+                checkpoint_seconds=EVERY_STEP,
+            )
 
         def compare() -> None:
-            for alone, run in zip(self.alone, runs, strict=True):
-                self.compare(alone, run, KEPT)
+            for reference, run in zip(self.references, runs, strict=True):
+                self.compare(reference, run)
 
         self._until(kills, out, work, compare, ("all", "parent", "member"))
 
     def evaluation(self, kills: int) -> None:
         """Kill the evaluation of a finished run."""
         out = self.folder / "evaluation"
-        reference = self.alone[0]
+        reference = self.references[0]
         evaluate(reference, self.table)
 
         def prepare() -> None:
             out.mkdir()
-            for name in KEPT:
-                shutil.copy(reference.path / name, out / name)
+            for file in trained_files(reference):
+                shutil.copy(file, out / file.name)
 
         def work() -> None:
             evaluate(Run(out), self.table)
 
         def compare() -> None:
-            self.compare(reference, Run(out), (*KEPT, "scores.json"))
+            self.compare(reference, Run(out))
+            same_bytes(reference.scores_file, Run(out).scores_file)
 
         self._until(kills, out, work, compare, prepare=prepare)
 
     def _reference(self, seed: int) -> Run:
-        out = self.folder / f"alone-{seed}"
+        out = self.folder / f"reference-{seed}"
         return train(dataclasses.replace(self.config, seed=seed), self.table, out)
 
     def _until(
@@ -117,45 +126,55 @@ class Soak:
         victims: tuple[str, ...] = ("all",),
         prepare: Callable[[], None] = lambda: None,
     ) -> None:
-        """Start `work` over and over, killed `kills` times, and `compare` whatever ends."""
-        killed, longest = 0, 0.0
+        """Repeat `work`, kill it `kills` times, and `compare` the runs that finish."""
+        kills_done, longest = 0, 0.0
         while True:
             if not out.exists():
                 prepare()
-            # The first is left alone, to know how long one takes; and the last, to see its end.
-            victim = self.random.choice(victims) if longest and killed < kills else "none"
-            began = time.monotonic()
+            # The first attempt is not killed, to measure its duration, and neither is the last.
+            victim = self.random.choice(victims) if longest and kills_done < kills else "none"
+            started = time.monotonic()
             if attempt(work, victim, self.random.uniform(0, longest)):
-                longest = max(longest, time.monotonic() - began)
+                longest = max(longest, time.monotonic() - started)
                 compare()
-                self.ended += 1
-                if killed == kills:
+                self.finished += 1
+                if kills_done == kills:
                     return
                 shutil.rmtree(out)
             else:
-                killed += 1
-                self.cut += any(out.rglob(f".*{PARTIAL}"))
-                self.killed += 1
+                kills_done += 1
+                self.interrupted_writes += any(out.rglob(f".*{PARTIAL}"))
+                self.kills += 1
 
     @staticmethod
-    def compare(alone: Run, run: Run, names: tuple[str, ...]) -> None:
-        for name in names:
-            if (alone.path / name).read_bytes() != (run.path / name).read_bytes():
-                raise SoakError(f"{run.path / name} differs from {alone.path / name}")
+    def compare(reference: Run, run: Run) -> None:
+        """Raise SoakError unless the runs have the same configuration, log and checkpoint."""
+        for one, other in zip(trained_files(reference), trained_files(run), strict=True):
+            same_bytes(one, other)
+
+
+def trained_files(run: Run) -> list[Path]:
+    """Files of a run that do not depend on when it was interrupted."""
+    return [run.config_file, run.log_file, run.checkpoint_file]
+
+
+def same_bytes(reference: Path, file: Path) -> None:
+    """Raise SoakError unless both files are equal."""
+    if reference.read_bytes() != file.read_bytes():
+        raise SoakError(f"{file} differs from {reference}")
 
 
 def attempt(work: Callable[[], None], victim: str, delay: float) -> bool:
-    """Whether `work`, in a process of its own, ended well before it was killed after `delay`."""
+    """Run `work` in a process; return whether it succeeded before it was killed after `delay`."""
     child = os.fork()
     if child == 0:
         code = 1
         try:
-            os.setsid()
             if victim == "member":
-                threading.Timer(delay, kill_a_member).start()
+                threading.Timer(delay, kill_member).start()
             work()
             code = 0
-        except UserError as error:
+        except UnbraidError as error:
             code = 2 if victim == "member" else 1
             print(error, file=sys.stderr)
         except BaseException:
@@ -166,59 +185,70 @@ def attempt(work: Callable[[], None], victim: str, delay: float) -> bool:
     while victim in ("all", "parent") and time.monotonic() < deadline:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
-            return well(status)
+            return succeeded(status)
         time.sleep(0.002)
     if victim == "all":
-        os.killpg(child, signal.SIGKILL)
+        # The parent first: it would report the death of a member as a failure.
+        workers = worker_processes(child)
+        os.kill(child, signal.SIGKILL)
+        for pid, _ in workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
     elif victim == "parent":
         os.kill(child, signal.SIGKILL)
-    return well(os.waitpid(child, 0)[1])
+    return succeeded(os.waitpid(child, 0)[1])
 
 
-def well(status: int) -> bool:
-    """Whether a process ended well; SoakError if it failed otherwise than by being killed."""
+def succeeded(status: int) -> bool:
+    """Return whether a process succeeded; SoakError if it failed without being killed."""
     if os.WIFEXITED(status) and os.WEXITSTATUS(status) not in (0, 2):
-        raise SoakError("a run that was continued failed; see the traceback above")
+        raise SoakError("a resumed run failed; see the traceback above")
     return os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0
 
 
-def kill_a_member() -> None:
-    """Kill one of this process's members, if there is one."""
-    members = [m for m in multiprocessing.active_children() if m.pid]
-    if members:
-        os.kill(random.SystemRandom().choice(members).pid or 0, signal.SIGKILL)
+def kill_member() -> None:
+    """Kill a random worker process of this process, if there is one."""
+    if members := worker_processes():
+        os.kill(random.SystemRandom().choice(members)[0], signal.SIGKILL)
+
+
+def worker_processes(parent: int | None = None) -> list[tuple[int, str]]:
+    """Process numbers and names of the members that a process trains, by default this one."""
+    command = ["ps", "-A", "-o", "pid=,ppid=,args="]
+    listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    members = []
+    for line in listing.splitlines():
+        pid, parent_pid, *arguments = line.split()
+        if int(parent_pid) == (parent or os.getpid()) and cpu_population.COMMAND[-1] in arguments:
+            members.append((int(pid), arguments[-1]))
+    return members
 
 
 def small_table() -> ImageTable:
-    """dSprites with few values of each factor: 1,536 images."""
-    whole = unbraid.load("dsprites")
+    """Load dSprites with few values of each factor: 1,536 images."""
+    table = unbraid.load("dsprites")
     steps = (1, 3, 10, 4, 4)
-    sizes = tuple(s // step for s, step in zip(whole.factors.sizes, steps, strict=True))
-    factors = dataclasses.replace(whole.factors, sizes=sizes)
-    index = whole.factors.index_of(factors.factors_of(np.arange(len(factors))) * np.array(steps))
-    return ImageTable(whole.name, np.array(whole.bits[index]), whole.height, whole.width, factors)
+    sizes = tuple(s // step for s, step in zip(table.factors.sizes, steps, strict=True))
+    factors = dataclasses.replace(table.factors, sizes=sizes)
+    index = table.factors.index_of(factors.factors_of(np.arange(len(factors))) * np.array(steps))
+    return ImageTable(table.name, np.array(table.bits[index]), table.height, table.width, factors)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--steps", type=int, default=60, help="of every run, default 60")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments, default 0")
+    parser.add_argument("--steps", type=int, default=60, help="steps of each run, default 60")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the kill times, default 0")
     flags = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         soak = Soak(Path(folder), flags.steps, flags.seed)
         shares = {"single": 0.4, "population": 0.4, "evaluation": 0.2}
         for name, share in shares.items():
-            before = soak.killed, soak.ended, soak.cut
+            soak.kills = soak.finished = soak.interrupted_writes = 0
             getattr(soak, name)(round(share * flags.kills))
-            killed, ended, cut = (
-                soak.killed - before[0],
-                soak.ended - before[1],
-                soak.cut - before[2],
-            )
             print(
-                f"{name}: {killed} kills, {cut} of them in the midst of writing a file;"
-                f" {ended} runs ended, each byte for byte the one that was never stopped"
+                f"{name}: {soak.kills} kills, {soak.interrupted_writes} of them while a file was"
+                f" written; {soak.finished} runs finished, each equal to the uninterrupted one"
             )
 
 

@@ -108,7 +108,7 @@ def directory_lock(
     folder: Path,
     name: str = LOCK,
     *,
-    wait: bool = False,
+    timeout: float = 0.0,
     busy: str = "another process is using it; wait until it ends, or set `out` to another folder",
     remedy: str | None = None,
 ) -> Iterator[None]:
@@ -122,8 +122,8 @@ def directory_lock(
         Directory to lock.
     name : str, optional
         Name of the lock file in it, default ".lock". Locks of different names are independent.
-    wait : bool, optional
-        Whether to wait until another process releases the lock, default False.
+    timeout : float, optional
+        Seconds to wait until another process releases the lock, default 0. Negative: no limit.
     busy : str, optional
         Rule and remedy of the error that is raised if another process holds the lock.
     remedy : str, optional
@@ -132,14 +132,14 @@ def directory_lock(
     Raises
     ------
     UserError
-        If another process holds the lock and `wait` is False.
+        If another process still holds the lock after `timeout`.
     UserError or StorageError
         If the directory or the lock file cannot be written.
     """
     lock = FileLock(folder / name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=-1 if wait else 0)
+        lock.acquire(timeout=timeout)
     except Timeout as error:
         raise UserError(f"{folder}: {busy}") from error
     except NotImplementedError:  # filelock's error where the file system has no locks

@@ -1,8 +1,7 @@
-"""Populations: member i is seed i alone, whatever befalls the others."""
+"""Populations: each member equals the separate run, whatever happens to the others."""
 
 import contextlib
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -14,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.engine.test_trainer import same_bits
+from benchmarks.soak import worker_processes
+from tests.engine.test_trainer import assert_same_bits
 
 from unbraid import cli
 from unbraid.data.images import ImageTable
 from unbraid.engine import member, seeds_of, train, train_population
-from unbraid.errors import UserError
+from unbraid.errors import UnbraidError, UserError
 from unbraid.files import directory_lock
 from unbraid.runs import Budget, Config, Run
 from unbraid.runs.checkpoint import previous_path, read
@@ -34,7 +34,7 @@ def step_of(run: Run) -> int:
 
 @contextlib.contextmanager
 def meanwhile(act: Callable[[], None], *runs: Run) -> Iterator[None]:
-    """Do something in the midst of the block, once each of these runs has two checkpoints."""
+    """Call `act` during the block, as soon as each of these runs has two checkpoints."""
     over = threading.Event()
 
     def watch() -> None:
@@ -52,7 +52,7 @@ def meanwhile(act: Callable[[], None], *runs: Run) -> Iterator[None]:
         thread.join()
 
 
-def test_member_i_is_seed_i_alone_and_is_trained_once(
+def test_member_equals_the_separate_run_and_is_trained_once(
     tiny_run: Run, tiny_config: Make, table: ImageTable, tmp_path: Path
 ) -> None:
     seeds, out = [0, 7], tmp_path / "out"
@@ -61,13 +61,13 @@ def test_member_i_is_seed_i_alone_and_is_trained_once(
     assert [run.path for run in runs] == [out / f"seed-{s}" for s in seeds]
     for run, single in zip(runs, alone, strict=True):
         assert run.read_config() == single.read_config()
-        same_bits(run, single)
+        assert_same_bits(run, single)
     before = {p: p.stat().st_mtime_ns for run in runs for p in run.path.iterdir()}
     train_population(tiny_config(), table, out, seeds, resume=True)
     assert before == {p: p.stat().st_mtime_ns for run in runs for p in run.path.iterdir()}
 
 
-def test_ctrl_c_ends_every_member_with_a_checkpoint(
+def test_ctrl_c_writes_a_checkpoint_of_every_member(
     tiny_config: Make, table: ImageTable, tmp_path: Path
 ) -> None:
     members = [member(tmp_path, seed) for seed in (0, 1, 2)]
@@ -83,7 +83,7 @@ def test_ctrl_c_ends_every_member_with_a_checkpoint(
             max_workers=2,
             checkpoint_seconds=0.0,
         )
-    assert not multiprocessing.active_children()
+    assert not worker_processes()
     for run in members[:2]:
         (session,) = json.loads(run.provenance_file.read_text())
         assert session["to_step"] == step_of(run) > 0
@@ -91,39 +91,40 @@ def test_ctrl_c_ends_every_member_with_a_checkpoint(
     assert {p.name for p in members[2].path.iterdir()} == {"config.toml"}
 
 
-def test_a_member_that_fails_takes_no_other_down(
+def test_failed_member_does_not_stop_the_others(
     tiny_config: Make, table: ImageTable, tmp_path: Path
 ) -> None:
-    """One is killed, one cannot read its checkpoint; then both are mended."""
+    """One is killed and one has a damaged checkpoint; then both are repaired."""
     config, seeds = tiny_config(steps=15), [0, 1, 2]
     members = [member(tmp_path / "out", seed) for seed in seeds]
     members[2].write_config(tiny_config(steps=15, seed=2))
     members[2].checkpoint_file.write_bytes(b"")
 
     def kill() -> None:
-        (process,) = [p for p in multiprocessing.active_children() if p.name == "seed-1"]
-        assert process.pid
-        os.kill(process.pid, signal.SIGKILL)
+        (pid,) = [pid for pid, name in worker_processes() if name == "seed-1"]
+        os.kill(pid, signal.SIGKILL)
 
-    how: dict[str, Any] = {"max_workers": 3, "checkpoint_seconds": 0.0, "resume": True}
-    with meanwhile(kill, members[1]), pytest.raises(UserError) as caught:
-        train_population(config, table, tmp_path / "out", seeds, **how)
+    kwargs: dict[str, Any] = {"max_workers": 3, "checkpoint_seconds": 0.0, "resume": True}
+    with meanwhile(kill, members[1]), pytest.raises(UnbraidError) as caught:
+        train_population(config, table, tmp_path / "out", seeds, **kwargs)
     message = str(caught.value)
-    assert message.startswith("2 of 3 members failed, the others are done; give --resume to cont")
-    assert "seed-1 (killed by SIGKILL)" in message
+    assert message.startswith(
+        "2 of 3 members failed, all others are finished; add `resume` to continue"
+    )
+    assert "seed-1 (killed by SIGKILL, maybe because memory ran out)" in message
     assert "checkpoint.safetensors: not a whole safetensors file" in message
     assert "\n" not in message
     members[2].checkpoint_file.unlink()
     assert step_of(members[0]) == 15 > step_of(members[1])
-    train_population(config, table, tmp_path / "out", seeds, **how)
+    train_population(config, table, tmp_path / "out", seeds, **kwargs)
     for seed, run in zip(seeds, members, strict=True):
-        same_bits(train(tiny_config(steps=15, seed=seed), table, tmp_path / str(seed)), run)
+        assert_same_bits(train(tiny_config(steps=15, seed=seed), table, tmp_path / str(seed)), run)
 
 
-def test_members_end_with_a_parent_that_is_killed(
+def test_members_stop_when_their_parent_is_killed(
     tiny_config: Make, table: ImageTable, tmp_path: Path
 ) -> None:
-    """Otherwise they would write beside those of the population that continues it."""
+    """Otherwise they would train beside those of the population that resumes it."""
     out = tmp_path / "out"
     flags = ["--seeds", "0,1", "--batch-size", "4", "--threads", "2", "--out", str(out)]
     command = [sys.executable, "-m", "unbraid", "train", "vae", "--steps", str(ENDLESS), *flags]
@@ -132,8 +133,8 @@ def test_members_end_with_a_parent_that_is_killed(
     deadline = time.monotonic() + 60
     while not all(run.read_log() for run in members) and time.monotonic() < deadline:
         time.sleep(0.05)
-    at_work = pytest.raises(UserError, match="seed-0: another process is at work in it")
-    with at_work, directory_lock(members[0].path):
+    locked = pytest.raises(UserError, match="seed-0: another process is using it")
+    with locked, directory_lock(members[0].path):
         pass
     parent.kill()
     parent.wait()
@@ -146,13 +147,13 @@ def test_members_end_with_a_parent_that_is_killed(
             pass
 
 
-def test_what_train_refuses_of_one_is_refused_at_once(
+def test_members_that_cannot_be_resumed_are_refused_before_training(
     tiny_config: Make, table: ImageTable, tmp_path: Path
 ) -> None:
     member(tmp_path, 1).write_config(tiny_config(seed=1, beta_low=0.5))
-    with pytest.raises(UserError, match="seed-1: it holds a run already; give --resume"):
+    with pytest.raises(UserError, match="seed-1: contains a run; add `resume`"):
         train_population(tiny_config(), table, tmp_path, [0, 1])
-    with pytest.raises(UserError, match=r"seed-1: it was trained with beta_low=0\.5, not 1"):
+    with pytest.raises(UserError, match=r"seed-1: trained with beta_low=0\.5, not 1"):
         train_population(tiny_config(), table, tmp_path, [0, 1], resume=True)
     assert [p.name for p in tmp_path.iterdir()] == ["seed-1"]
 
@@ -160,34 +161,36 @@ def test_what_train_refuses_of_one_is_refused_at_once(
 @pytest.mark.parametrize(
     ("text", "seeds"), [("0-3", [0, 1, 2, 3]), ("5", [5]), ("0,3, 5-6", [0, 3, 5, 6])]
 )
-def test_seeds_are_read_as_one_writes_them(text: str, seeds: list[int]) -> None:
+def test_seeds_are_parsed(text: str, seeds: list[int]) -> None:
     assert seeds_of(text) == seeds
 
 
 @pytest.mark.parametrize("text", ["", "-1", "a", "1-", "0-b", "1,,2", "3-1", "1,0-2", "0:3"])
-def test_seeds_that_are_none_are_named(text: str) -> None:
-    with pytest.raises(UserError, match=rf"^seeds '{text}': .*; give --seeds 0-9 or 0,3,5$"):
+def test_malformed_seeds_are_refused(text: str) -> None:
+    with pytest.raises(
+        UserError, match=rf"^seeds={text}: .*; set `seeds` to a list as 0-9 or 0,3,5$"
+    ):
         seeds_of(text)
 
 
-def test_the_command_trains_and_continues_a_population(
+def test_command_trains_and_resumes_a_population(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def one_by_one(
-        members: dict[Run, Config], table: ImageTable, max_workers: int | None, **how: Any
+        members: dict[Run, Config], table: ImageTable, max_workers: int | None, **kwargs: Any
     ) -> dict[str, str]:
         for run, config in members.items():
-            train(config, table, run.path, resume=True, **how)
+            train(config, table, run.path, resume=True, **kwargs)
         return {}
 
-    monkeypatch.setattr("unbraid.engine.workers.train_each", one_by_one)
+    monkeypatch.setattr("unbraid.engine.cpu_population.train_each", one_by_one)
     out = tmp_path / "out"
     flags = ["train", "vae", "--seeds", "3,8", "--out", str(out), "--batch-size", "4"]
     assert cli.main([*flags, "--steps", "2"]) == 0
     printed = capsys.readouterr().out.splitlines()
     assert [line.partition(":")[0] for line in printed] == [f"run {out}/seed-{s}" for s in (3, 8)]
     assert {p.name for p in member(out, 8).path.iterdir()} >= {"cascade.png", "events"}
-    # Of the flags only the budget has changed; the batch is the population's own.
+    # The batch size is that of the existing population.
     assert cli.main([*flags[:-2], "--steps", "3", "--resume"]) == 0
     for seed in (3, 8):
         run = member(out, seed)
@@ -195,4 +198,4 @@ def test_the_command_trains_and_continues_a_population(
         assert run.read_config().seed == seed
         assert run.read_config().budget == Budget(3, 4)
     assert cli.main([*flags, "--seed", "1"]) == 2
-    assert "--seed 1 and --seeds 3,8: a run has one seed" in capsys.readouterr().err
+    assert "--seed 1: cannot be combined with --seeds" in capsys.readouterr().err

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.engine.test_trainer import interrupt_at, same_bits
+from tests.engine.test_trainer import assert_same_bits, interrupt_at
 from tests.methods.worlds import bars
 
 from unbraid.codes import Codes
 from unbraid.data.factors import FactorSpace
-from unbraid.data.images import ImageTable, packed
+from unbraid.data.images import ImageTable, pack
 from unbraid.engine import member, survey, train, train_population
 from unbraid.engine.state import State
 from unbraid.methods.chart_vae import ChartVAE
@@ -47,7 +47,7 @@ def placed(trained: Trained, table: ImageTable, **how: Any) -> Codes:
 
 def bars_as_a_dataset() -> ImageTable:
     factors = FactorSpace(("length", "place"), (3, 40))
-    return ImageTable("bars", packed(bars(), 1), 16, 32, factors)
+    return ImageTable("bars", pack(bars(), 1), 16, 32, factors)
 
 
 @pytest.fixture
@@ -83,14 +83,14 @@ def test_a_survey_that_names_nothing_ends_no_run(table: ImageTable, tmp_path: Pa
 
 
 @pytest.mark.parametrize("stop", range(1, 9))
-def test_stopped_at_any_step_gives_the_same_bits(
+def test_stopped_at_any_step_gives_the_assert_same_bits(
     stop: int, whole: Run, table: ImageTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
         interrupt_at(stop, patched)
         with pytest.raises(KeyboardInterrupt):
             train(CONFIG, table, tmp_path / "run")
-    same_bits(whole, train(CONFIG, table, tmp_path / "run", resume=True))
+    assert_same_bits(whole, train(CONFIG, table, tmp_path / "run", resume=True))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -116,7 +116,7 @@ def test_a_survey_is_stopped_at_once_and_made_again(
     run = Run(tmp_path / "run")
     assert read(run.checkpoint_file, CONFIG.identity()).step == 4
     assert not run.survey_file.exists()
-    same_bits(whole, train(CONFIG, table, run.path, resume=True))
+    assert_same_bits(whole, train(CONFIG, table, run.path, resume=True))
 
 
 def test_a_batch_is_what_the_method_chose_of_it(
@@ -146,8 +146,8 @@ def test_a_batch_is_what_the_method_chose_of_it(
 def test_a_member_is_the_run_alone(tmp_path: Path) -> None:
     """In a process of its own, with the real encoder: here nothing is used, so all start anew."""
     factors = FactorSpace(("length", "place"), (3, 40))
-    table = ImageTable("bars", packed(bars(), 1), 16, 32, factors)
+    table = ImageTable("bars", pack(bars(), 1), 16, 32, factors)
     alone = train(CONFIG, table, tmp_path / "alone")
     assert json.loads(alone.survey_file.read_text())["idle"] == [0, 1, 2, 3]
     train_population(CONFIG, table, tmp_path / "both", [0, 1], max_workers=2)
-    same_bits(alone, member(tmp_path / "both", 0))
+    assert_same_bits(alone, member(tmp_path / "both", 0))

@@ -32,7 +32,7 @@ from unbraid.runs.precision import computing_in
 Make = Callable[..., Config]
 
 
-def same_bits(one: Run, other: Run) -> None:
+def assert_same_bits(one: Run, other: Run) -> None:
     a, b = (read(r.checkpoint_file, r.read_config().identity()) for r in (one, other))
     assert a.step == b.step
     assert a.tensors.keys() == b.tensors.keys()
@@ -53,11 +53,11 @@ def interrupt_at(stop: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(State, "advance", interrupted)
 
 
-def test_same_config_same_bits(
+def test_same_config_assert_same_bits(
     tiny_run: Run, tiny_config: Make, table: ImageTable, tmp_path: Path
 ) -> None:
     torch.manual_seed(99)
-    same_bits(tiny_run, train(tiny_config(), table, tmp_path / "again"))
+    assert_same_bits(tiny_run, train(tiny_config(), table, tmp_path / "again"))
 
 
 def test_another_seed_gives_other_weights(
@@ -71,7 +71,7 @@ def test_another_seed_gives_other_weights(
 
 
 @pytest.mark.parametrize("stop", range(1, 12))
-def test_resumed_anywhere_gives_the_same_bits(
+def test_resumed_anywhere_gives_the_assert_same_bits(
     stop: int,
     tiny_run: Run,
     tiny_config: Make,
@@ -86,14 +86,14 @@ def test_resumed_anywhere_gives_the_same_bits(
     monkeypatch.undo()
     saved = Run(tmp_path / "run")
     assert read(saved.checkpoint_file, saved.read_config().identity()).step == stop
-    same_bits(tiny_run, train(tiny_config(), table, tmp_path / "run", resume=True))
+    assert_same_bits(tiny_run, train(tiny_config(), table, tmp_path / "run", resume=True))
     sessions = json.loads(saved.provenance_file.read_text())
     assert [(s["from_step"], s["to_step"]) for s in sessions] == [(0, stop), (stop, 12)]
 
 
 # Python 3.12 warns of any fork beside threads; this child only trains and is killed.
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_killed_between_checkpoints_gives_the_same_bits(
+def test_killed_between_checkpoints_gives_the_assert_same_bits(
     tiny_config: Make, table: ImageTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SIGKILL after the log ran ahead of the checkpoint; the log is cut back to it."""
@@ -119,10 +119,10 @@ def test_killed_between_checkpoints_gives_the_same_bits(
     assert killed_run.read_log()[-1]["step"] == 16
     with killed_run.log_file.open("a") as file:
         file.write('{"step": 18, "lo')  # as if the kill had cut a line short
-    same_bits(whole, train(config, table, tmp_path / "killed", resume=True))
+    assert_same_bits(whole, train(config, table, tmp_path / "killed", resume=True))
 
 
-def test_a_damaged_checkpoint_continues_from_the_one_before_to_the_same_bits(
+def test_a_damaged_checkpoint_continues_from_the_one_before_to_the_assert_same_bits(
     tiny_run: Run,
     tiny_config: Make,
     table: ImageTable,
@@ -140,7 +140,7 @@ def test_a_damaged_checkpoint_continues_from_the_one_before_to_the_same_bits(
     run.checkpoint_file.write_bytes(whole)
     left = run.path / ".checkpoint.safetensors.killed.partial"
     left.write_bytes(whole[:100])
-    same_bits(tiny_run, train(tiny_config(), table, run.path, resume=True))
+    assert_same_bits(tiny_run, train(tiny_config(), table, run.path, resume=True))
     assert "(checksum); the previous one, of step 6, is used" in capsys.readouterr().err
     assert json.loads(run.provenance_file.read_text())[-1]["from_step"] == 6
     assert not left.exists()
@@ -340,7 +340,7 @@ def test_training_memory_stays_below_the_limit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_resumes_to_the_same_bits(
+def test_every_method_resumes_to_the_assert_same_bits(
     name: str, table: ImageTable, tmp_path: Path
 ) -> None:
     """Weights, Adam's moments and, in a directory that was stopped, nothing else."""

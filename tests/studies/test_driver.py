@@ -14,10 +14,12 @@ from unbraid.data import load
 from unbraid.engine import train
 from unbraid.files import directory_lock
 from unbraid.runs import Run
+from unbraid.runs.run import WORKER_LOCK
 from unbraid.studies.driver import run, status, steps_done
-from unbraid.studies.store import WORKER_LOCK, Store
+from unbraid.studies.samples import read_sample
+from unbraid.studies.store import Store
 from unbraid.studies.study_file import read
-from unbraid.studies.worker import eval_steps, read_sample
+from unbraid.studies.worker import eval_steps
 
 FILE = """
 data = "dsprites-corner"

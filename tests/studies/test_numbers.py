@@ -36,7 +36,7 @@ def losses(name: str, table: ImageTable) -> list[float]:
     for step in range(3):
         index = noise.batch_indices(0, step, len(table), 4 * method.batches_per_step)
         state.advance(torch.from_numpy(table.images(index.numpy())).float())
-        values.append(state.means()["loss"])
+        values.append(state.mean_losses()["loss"])
     return values
 
 

@@ -96,7 +96,7 @@ def test_on_cores_a_population_has_the_bits_of_its_runs(
 @pytest.fixture
 def stacked(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a GPU: all members move in one step."""
-    monkeypatch.setattr(worker, "in_one_step", lambda method, device: True)
+    monkeypatch.setattr(worker, "can_train_together", lambda method, device: True)
 
 
 @pytest.mark.usefixtures("stacked")
@@ -107,12 +107,12 @@ def test_members_of_one_step_are_scored_as_they_go(
     jobs = read(one_row).jobs
     alone, together = Store(tmp_path / "alone"), Store(tmp_path / "together")
     with monkeypatch.context() as apart:
-        apart.setattr(worker, "in_one_step", lambda method, device: False)
+        apart.setattr(worker, "can_train_together", lambda method, device: False)
         assert worker.work(members_in(alone, jobs), corner) == {}
         # One member of the population has come to its first mark before.
         halfway = dataclasses.replace(
             jobs[1],
-            config=worker._until(6, jobs[1].config),
+            config=worker._with_steps(jobs[1].config, 6),
             scoring=dataclasses.replace(jobs[1].scoring, checkpoints=1),
         )
         run = together.run(jobs[1])
@@ -219,7 +219,7 @@ def test_a_population_that_is_killed_goes_on_to_the_same_results(
     driver = subprocess.Popen(
         [sys.executable, "-m", "unbraid", *command, str(store.path)], stderr=subprocess.DEVNULL
     )
-    _until(lambda: (store.run(study.jobs[1]).eval_scores_file).exists())
+    _until(lambda: store.run(study.jobs[1]).eval_scores_file.exists())
     driver.send_signal(signal.SIGKILL)
     driver.wait()
     capsys.readouterr()
@@ -243,8 +243,8 @@ def test_each_worker_has_a_gpu_of_its_own(
     monkeypatch.setattr(executors, "supervise", watched)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7,9")
-    assert executors.Local(1, "cuda").place == "1 worker on 1 of its GPUs"
-    local = executors.Local(device="cuda")
+    assert executors.LocalExecutor(1, "cuda").place == "1 worker on 1 of its GPUs"
+    local = executors.LocalExecutor(device="cuda")
     assert (local.workers, local.place) == (2, "2 workers on 2 of its GPUs")
     study, store = read(study_file), Store(tmp_path)
     local.start(study.jobs, study, store)

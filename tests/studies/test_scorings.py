@@ -132,6 +132,6 @@ def test_a_line_is_kept_where_another_study_trained_the_run(
     assert there.run(one.jobs[0]).checkpoint_file.read_bytes() == weights
     job = one.jobs[0]
     half.path.mkdir()
-    worker.train(worker._until(6, job.config), corner, half.run(job).path)
+    worker.train(worker._with_steps(job.config, 6), corner, half.run(job).path)
     assert archive(one, store, half) == []
     assert half.results() == {}

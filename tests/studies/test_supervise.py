@@ -1,4 +1,4 @@
-"""Workers that die, run out of memory, diverge, hang or are stopped."""
+"""Workers that are killed, run out of memory, diverge, hang or are stopped."""
 
 import json
 import sys
@@ -21,13 +21,14 @@ def job(tiny_config) -> Job:
 
 
 def script(body: str) -> tuple[str, ...]:
-    """A worker that reads its jobs and then does something else; `tries` counts its starts.
+    """Return the command of a worker that reads its jobs and executes `body`.
 
-    `outs` are its runs' directories, `out` is the first.
+    In it, `tries` is the number of earlier starts, `outs` are the run directories, and `out` is the
+    first of them.
     """
     head = (
         "import os, sys, time, json, glob;"
-        "given = json.loads(sys.stdin.readline()); jobs = given['jobs'];"
+        "order = json.loads(sys.stdin.readline()); jobs = order['jobs'];"
         "seeds = [job['config']['seed'] for job in jobs];"
         "outs = [glob.glob(f'{sys.argv[1]}/*-seed{seed}-*')[0] for seed in seeds]; out = outs[0];"
         "p = sys.argv[1] + '/tries'; tries = os.path.exists(p) and len(open(p).read()) or 0;"
@@ -39,8 +40,8 @@ def script(body: str) -> tuple[str, ...]:
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ("os.kill(os.getpid(), 9)", "died: ended by SIGKILL, as when memory runs out"),
-        ("os.kill(os.getpid(), 11)", "died: ended by SIGSEGV"),
+        ("os.kill(os.getpid(), 9)", "killed by SIGKILL, maybe because memory ran out"),
+        ("os.kill(os.getpid(), 11)", "killed by SIGSEGV"),
         ("raise MemoryError('no 3 GiB left')", "exit code 1: MemoryError: no 3 GiB left"),
         (
             "print('bar\\runbraid: step 7: kl became NaN', file=sys.stderr); sys.exit(2)",
@@ -49,7 +50,7 @@ def script(body: str) -> tuple[str, ...]:
         ("sys.exit(3)", "exit code 3: no output"),
     ],
 )
-def test_a_worker_that_fails_is_tried_again_and_then_told(
+def test_failing_worker_is_retried_and_then_reported(
     body: str, reason: str, job: Job, tmp_path: Path
 ) -> None:
     (result,) = supervise([job], tmp_path, retries=2, command=script(body))
@@ -61,7 +62,7 @@ def test_a_worker_that_fails_is_tried_again_and_then_told(
     json.dumps(result)
 
 
-def test_one_that_recovers_is_done_and_its_failures_are_kept(job: Job, tmp_path: Path) -> None:
+def test_reasons_of_a_recovered_worker_are_kept(job: Job, tmp_path: Path) -> None:
     body = f"sys.exit(5) if tries < 1 else {WRITE}"
     (result,) = supervise([job], tmp_path, retries=1, command=script(body))
     assert result["status"] == "done"
@@ -70,8 +71,8 @@ def test_one_that_recovers_is_done_and_its_failures_are_kept(job: Job, tmp_path:
     assert result["reasons"] == ["exit code 5: no output"]
 
 
-def test_what_goes_wrong_around_a_worker_is_the_runs_failure(job: Job, tmp_path: Path) -> None:
-    """No such program; no result although all went well; no room for the directory."""
+def test_errors_around_a_worker_are_failures_of_the_run(job: Job, tmp_path: Path) -> None:
+    """A missing program; no result despite exit code 0; a file in the place of the directory."""
     (result,) = supervise([job], tmp_path / "a", retries=1, command=["/no/such/program"])
     assert result["status"] == "failed"
     assert [reason.partition(":")[0] for reason in result["reasons"]] == ["FileNotFoundError"] * 2
@@ -83,7 +84,7 @@ def test_what_goes_wrong_around_a_worker_is_the_runs_failure(job: Job, tmp_path:
     assert result["reasons"][0].startswith("FileExistsError")
 
 
-def test_one_that_hangs_is_ended_and_one_that_is_slow_is_not(job: Job, tmp_path: Path) -> None:
+def test_hanging_worker_is_stopped_and_slow_worker_is_not(job: Job, tmp_path: Path) -> None:
     hang_timeout_minutes = 1.0 / 60  # one second
     began = time.monotonic()
     (result,) = supervise(
@@ -102,17 +103,17 @@ def test_one_that_hangs_is_ended_and_one_that_is_slow_is_not(job: Job, tmp_path:
     assert result["score"] == 1
 
 
-def test_stopping_ends_the_worker_and_is_no_failure(job: Job, tmp_path: Path) -> None:
+def test_stopping_is_not_a_failure(job: Job, tmp_path: Path) -> None:
     stop = threading.Event()
     threading.Timer(0.5, stop.set).start()
     with pytest.raises(StoppedError):
         supervise([job], tmp_path, stop=stop, command=script("time.sleep(60)"))
 
 
-def test_a_worker_gets_its_job_and_one_thread(job: Job, tmp_path: Path) -> None:
+def test_worker_receives_its_job_and_one_thread(job: Job, tmp_path: Path) -> None:
     body = (
         "assert jobs[0]['config']['seed'] == 0; assert os.environ['OMP_NUM_THREADS'] == '1'\n"
-        "assert given['device'] == 'cuda'; assert os.environ['CUDA_VISIBLE_DEVICES'] == '3'\n"
+        "assert order['device'] == 'cuda'; assert os.environ['CUDA_VISIBLE_DEVICES'] == '3'\n"
         f"{WRITE}"
     )
     (result,) = supervise(
@@ -135,10 +136,8 @@ def five(tiny_config) -> list[Job]:
 ALL = f"for out in outs: {WRITE}"
 
 
-def test_what_failed_of_a_population_is_tried_again_in_halves(
-    five: list[Job], tmp_path: Path
-) -> None:
-    """As if three members were too many for the memory: five, three and two, then each alone."""
+def test_failed_members_are_retried_in_halves(five: list[Job], tmp_path: Path) -> None:
+    """Three members are too many for the memory: 5 are retried as 3 and 2, then one by one."""
     body = f"if len(outs) > 2: os.kill(os.getpid(), 9)\n{ALL}"
     results = supervise(five, tmp_path, retries=2, command=script(body))
     assert [result["status"] for result in results] == ["done"] * 5
@@ -153,30 +152,31 @@ def test_what_failed_of_a_population_is_tried_again_in_halves(
     assert [result["key"] for result in results] == [job.key for job in five]
 
 
-def test_no_member_fails_for_another_that_crashes(five: list[Job], tmp_path: Path) -> None:
+def test_no_member_fails_because_another_crashes(five: list[Job], tmp_path: Path) -> None:
     body = f"if 2 in seeds: os.kill(os.getpid(), 11)\n{ALL}"
     results = supervise(five, tmp_path, retries=1, command=script(body))
     assert [result["status"] for result in results] == ["done"] * 2 + ["failed"] + ["done"] * 2
 
 
-def test_a_member_that_fails_is_told_with_its_own_reason(five: list[Job], tmp_path: Path) -> None:
-    """The others are done and are not made again."""
+def test_each_failed_member_has_its_own_reason(five: list[Job], tmp_path: Path) -> None:
+    """The other members are finished and not trained again."""
     body = (
         "bad = [o for o, j in zip(outs, jobs) if j['config']['seed'] in (1, 3)]\n"
         f"for out in set(outs) - set(bad): {WRITE}\n"
-        "for o in bad: print('unbraid: ' + os.path.basename(o) + ': ' + o[-1] + ' is NaN')\n"
+        "failures = {os.path.basename(o): o[-1] + ' is NaN' for o in bad}\n"
+        "print(chr(30) + json.dumps({'failures': failures}))\n"
         "sys.exit(2 if bad else 0)"
     )
     results = supervise(five, tmp_path, retries=1, command=script(body))
     assert [result["status"] for result in results] == ["done", "failed"] * 2 + ["done"]
     assert [result.get("attempts") for result in results] == [1, 2, 1, 2, 1]
     for number in (1, 3):
-        why = f"exit code 2: {five[number].name[-1]} is NaN"
-        assert results[number]["reasons"] == [why] * 2
+        reason = f"{five[number].name[-1]} is NaN"
+        assert results[number]["reasons"] == [reason] * 2
     assert (tmp_path / "tries").read_text() == "511"
 
 
-def test_a_result_from_before_is_no_sign_that_a_run_is_done(job: Job, tmp_path: Path) -> None:
+def test_older_result_is_not_the_result_of_this_attempt(job: Job, tmp_path: Path) -> None:
     out = tmp_path / job.name
     out.mkdir()
     (out / "result.json").write_text(RESULT)
@@ -184,10 +184,10 @@ def test_a_result_from_before_is_no_sign_that_a_run_is_done(job: Job, tmp_path: 
     assert result["reasons"] == ["exit code 4: no output"]
 
 
-def test_what_another_scoring_left_is_not_this_ones_result(
+def test_result_of_another_scoring_is_not_used(
     job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They share the directory, and the disk refuses to remove the other's result."""
+    """Both share the directory, and the older result cannot be removed."""
 
     def refuses(path: Path, missing_ok: bool = False) -> None:
         raise OSError(30, "Read-only file system")

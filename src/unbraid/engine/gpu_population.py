@@ -1,4 +1,4 @@
-"""Members on one device, from their directories to their last checkpoints: the loop over steps."""
+"""Members of a population on one GPU, all trained in the same step."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ import torch
 
 from unbraid.data.images import ImageTable
 from unbraid.engine.device_dataset import DeviceDataset
-from unbraid.engine.state import diverged
+from unbraid.engine.state import divergence_message
 from unbraid.engine.trainer import LOG_EVERY, TrainingSession, training_session
 from unbraid.engine.vmapped_ensemble import VmappedEnsemble
 from unbraid.errors import DivergedError, UnbraidError
 from unbraid.methods import Method
-from unbraid.runs.interrupt import stoppable
-from unbraid.runs.run import Config, Run
+from unbraid.runs.config import Config
+from unbraid.runs.interrupt import DeferredSignals, deferred_signals
+from unbraid.runs.run import Run
 
 
-def in_one_step(method: Method, device: str) -> bool:
-    """Whether members of this method are trained all in one step there."""
+def can_train_together(method: Method, device: str) -> bool:
+    """Return whether members of this method can be trained in the same step on this device."""
     return torch.device(device).type == "cuda" and method.supports_vmap
 
 
@@ -30,74 +31,110 @@ def train_together(
     *,
     device: str,
     checkpoint_seconds: float,
-    pictures: DeviceDataset | None = None,
+    dataset: DeviceDataset | None = None,
 ) -> dict[str, str]:
-    """Train these members on one device, all in one step; why those failed that did, by name.
+    """Train members in the same steps on one device and return the failures.
 
-    Members at different steps, as a kill may leave them, go on from the hindmost until all are
-    level. `pictures` are the table's, if they are on the device already. KeyboardInterrupt after
-    Ctrl-C or SIGTERM, with every member saved.
+    Members that a kill left at different steps are resumed from the smallest step: those that are
+    further join when the others have reached their step.
+
+    Parameters
+    ----------
+    members : mapping
+        Configuration of each run directory. The configurations differ only in their seed.
+    table : ImageTable
+        Dataset of all members.
+    device : str
+        Device of torch.
+    checkpoint_seconds : float
+        Seconds between two checkpoints.
+    dataset : DeviceDataset, optional
+        The images of `table`, if they are on the device already.
+
+    Returns
+    -------
+    dict
+        Reason of each failure, by the name of the member's directory.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        After Ctrl-C or SIGTERM, when every member has written its checkpoint.
     """
-    failed: dict[str, str] = {}
-    with stoppable() as stop, contextlib.ExitStack() as opened:
-        going: list[TrainingSession] = []
+    failures: dict[str, str] = {}
+    with deferred_signals() as stop, contextlib.ExitStack() as stack:
+        unfinished: list[TrainingSession] = []
         for run, config in members.items():
-            how = {"resume": True, "members": len(members)}
+            session = training_session(
+                run, config, table.shape, device, resume=True, members=len(members)
+            )
             try:
-                going.append(
-                    opened.enter_context(training_session(run, config, table.shape, device, **how))
-                )
+                unfinished.append(stack.enter_context(session))
             except UnbraidError as error:
-                failed[run.path.name] = str(error)
-        if going and pictures is None:
-            pictures = DeviceDataset(table, torch.device(device))
-        while going:
-            assert pictures is not None
-            steps = sorted({it.state.step for it in going})
-            group = [it for it in going if it.state.step == steps[0]]
-            level = steps[1] if len(steps) > 1 else group[0].state.config.budget.steps
-            lost = advance(group, pictures, level, stop, checkpoint_seconds)
-            failed |= {it.run.path.name: why for it, why in lost.items()}
-            done = [it for it in group if it.state.step == it.state.config.budget.steps]
-            going = [it for it in going if it not in lost and it not in done]
-    return failed
+                failures[run.path.name] = str(error)
+        if unfinished and dataset is None:
+            dataset = DeviceDataset(table, torch.device(device))
+        while unfinished:
+            assert dataset is not None
+            steps = sorted({session.state.step for session in unfinished})
+            group = [session for session in unfinished if session.state.step == steps[0]]
+            end = steps[1] if len(steps) > 1 else group[0].state.config.budget.steps
+            lost = advance(group, dataset, end, stop, checkpoint_seconds)
+            failures |= {session.run.path.name: reason for session, reason in lost.items()}
+            unfinished = [s for s in unfinished if s not in lost and not _is_finished(s)]
+    return failures
 
 
 def advance(
     group: list[TrainingSession],
-    pictures: DeviceDataset,
-    level: int,
-    stop: list[int],
-    seconds: float,
+    dataset: DeviceDataset,
+    end: int,
+    stop: DeferredSignals,
+    checkpoint_seconds: float,
 ) -> dict[TrainingSession, str]:
-    """Bring members that are level up to a step, or to where one is lost: which, and why."""
-    stack = VmappedEnsemble([it.state for it in group], pictures)
+    """Train members of the same step up to step `end`, or until one of them diverges.
+
+    Returns the reason for every member that diverged.
+    """
+    ensemble = VmappedEnsemble([session.state for session in group], dataset)
+    begins_stage = group[0].state.config.method.begins_stage
     saved_at = time.monotonic()
     lost: dict[TrainingSession, str] = {}
-    while stack.step < level and not lost:
-        begins = group[0].state.config.method.begins_stage
-        end = min(level, stack.step - stack.step % LOG_EVERY + LOG_EVERY)
-        end = next((step for step in range(stack.step + 1, end) if begins(step)), end)
-        steps = end - stack.step
-        finite = stack.run(end)
-        for it, good in zip(group, finite, strict=True):
-            if good:
-                it.note(steps)
+    while ensemble.step < end and not lost:
+        start = ensemble.step
+        next_record = min(end, start - start % LOG_EVERY + LOG_EVERY)
+        stages = (step for step in range(start + 1, next_record) if begins_stage(step))
+        pause = next(stages, next_record)
+        is_finite = ensemble.run(pause)
+        for session, finite in zip(group, is_finite, strict=True):
+            if finite:
+                session.record_progress(pause - start)
             else:
-                lost[it] = diverged(end, "a loss since the last record")
-        due = stop or lost or end == level or time.monotonic() - saved_at > seconds
-        if due or begins(end):
-            stack.unstack()
-            for it in group:
-                if it not in lost:
-                    try:
-                        it.state.save_stage(it.run)
-                        if due:
-                            it.save()
-                    except DivergedError as error:
-                        lost[it] = str(error)
-        if due:
+                lost[session] = divergence_message(pause, "a loss since the last record")
+        time_is_up = time.monotonic() - saved_at > checkpoint_seconds
+        save = bool(stop or lost or pause == end or time_is_up)
+        if save or begins_stage(pause):
+            ensemble.update_states()
+            lost |= _save([s for s in group if s not in lost], checkpoint=save)
+        if save:
             saved_at = time.monotonic()
         if stop:
             raise KeyboardInterrupt
     return lost
+
+
+def _save(sessions: list[TrainingSession], *, checkpoint: bool) -> dict[TrainingSession, str]:
+    """Save stages, and checkpoints if asked; return the reason for members that diverged."""
+    lost: dict[TrainingSession, str] = {}
+    for session in sessions:
+        try:
+            session.state.save_stage(session.run)
+            if checkpoint:
+                session.save()
+        except DivergedError as error:
+            lost[session] = str(error)
+    return lost
+
+
+def _is_finished(session: TrainingSession) -> bool:
+    return session.state.step == session.state.config.budget.steps

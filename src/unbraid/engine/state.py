@@ -1,4 +1,4 @@
-"""A run's state: parts, optimisers and the log's running sums; one step; to tensors and back."""
+"""State of a run in training: weights, optimisers and sums of the losses since the last record."""
 
 from __future__ import annotations
 
@@ -12,14 +12,25 @@ from unbraid.errors import DivergedError, UserError
 from unbraid.methods import Losses, ParamGroup
 from unbraid.runs import noise
 from unbraid.runs.checkpoint import Checkpoint
+from unbraid.runs.config import Config
 from unbraid.runs.precision import computing_in
-from unbraid.runs.run import Config, Run
+from unbraid.runs.run import Run
 from unbraid.runs.stage_checkpoints import save_stage
 from unbraid.runs.weights import fresh_parts, is_weights_only, parts_in
 
 
 class State:
-    """What a run is after some number of steps."""
+    """State of a run after some number of steps.
+
+    Parameters
+    ----------
+    config : Config
+        Configuration of the run.
+    shape : tuple of int
+        Channels, height and width of an image.
+    device : torch.device
+        Device of weights and optimisers.
+    """
 
     def __init__(self, config: Config, shape: tuple[int, int, int], device: torch.device) -> None:
         self.config = config
@@ -30,10 +41,20 @@ class State:
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
 
-    def advance(self, x: Tensor, told: Mapping[str, Tensor] | None = None) -> None:
-        """One step on a batch, and what `Method.sample_batch` told of it.
+    def advance(self, x: Tensor, extra: Mapping[str, Tensor] | None = None) -> None:
+        """Train one step.
 
-        DivergedError, with no weight changed, if a loss is not finite.
+        Parameters
+        ----------
+        x : Tensor
+            Images of the batch, of shape (b, c, h, w).
+        extra : mapping, optional
+            Further tensors that `Method.sample_batch` returned for this batch.
+
+        Raises
+        ------
+        DivergedError
+            If a loss is not finite. The weights are unchanged.
         """
         method, seed = self.config.method, self.config.seed
         if method.resets_optimizer(self.step):
@@ -42,10 +63,10 @@ class State:
             for settings in self.optimisers[name].param_groups:
                 settings["lr"] = group.learning_rate * method.lr_factor(self.step)
         drawn = noise.normal(seed, self.step, method.noise_shapes(len(x)))
-        drawn = {n: t.to(self.device) for n, t in {**drawn, **(told or {})}.items()}
+        drawn = {n: t.to(self.device) for n, t in {**drawn, **(extra or {})}.items()}
         with computing_in(self.config.precision, self.device):
             losses = method.losses(self.parts, x, drawn, self.step)
-        self._check(losses)
+        self._require_finite(losses)
         for optimiser in self.optimisers.values():
             optimiser.zero_grad(set_to_none=True)
         for group, loss in losses.minimise.items():
@@ -62,28 +83,29 @@ class State:
             self.counts[name] = self.counts.get(name, 0) + 1
 
     def require_finite_weights(self) -> None:
-        """DivergedError if a weight is not finite: such a state is not worth keeping."""
-        bad = [n for n, w in self.parts.named_parameters() if not bool(w.isfinite().all())]
-        if bad:
-            raise DivergedError(diverged(self.step, f"the weights of {bad[0]}"))
+        """Raise `DivergedError` if a weight is not finite."""
+        for name, weight in self.parts.named_parameters():
+            if not bool(weight.isfinite().all()):
+                raise DivergedError(divergence_message(self.step, f"the weights of {name}"))
 
     def save_stage(self, run: Run) -> None:
         """Save the weights if the next step begins another stage.
 
-        UserError if the disk refuses, DivergedError if a weight is not finite.
+        Raises `DivergedError` if a weight is not finite, `UserError` or `StorageError` if the
+        weights cannot be written.
         """
         if self.config.method.begins_stage(self.step):
             self.require_finite_weights()
             save_stage(run, self.config, self.step, self.parts)
 
-    def means(self) -> dict[str, Any]:
-        """Each reported term's mean since the last call, in alphabetical order."""
+    def mean_losses(self) -> dict[str, Any]:
+        """Return the mean of each reported term since the last call, in alphabetical order."""
         means = {n: (self.sums[n] / self.counts[n]).tolist() for n in sorted(self.sums)}
         self.sums, self.counts = {}, {}
         return means
 
     def checkpoint(self) -> Checkpoint:
-        """The state as named tensors."""
+        """Return the state as named tensors."""
         tensors = {f"parts.{name}": t for name, t in self.parts.state_dict().items()}
         for group, optimiser in self.optimisers.items():
             for name, parameter in self.named_parameters(group).items():
@@ -95,11 +117,11 @@ class State:
         return Checkpoint(self.step, tensors)
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Take up the state that `checkpoint` holds; UserError if it holds weights alone."""
+        """Set the state from a checkpoint; raise `UserError` if it has no optimiser state."""
         if is_weights_only(checkpoint):
             raise UserError(
-                f"step {checkpoint.step}: only the weights of this run were kept, to encode and to"
-                " draw with; train afresh with another --out"
+                f"step {checkpoint.step}: this checkpoint has only weights, for evaluation; set"
+                " `out` to another folder to train a new run"
             )
         self.step = checkpoint.step
         self.parts.load_state_dict(parts_in(checkpoint))
@@ -116,11 +138,12 @@ class State:
                 state = self.optimisers[group].state[self.named_parameters(group)[parameter]]
                 state[key] = tensor.to(self.device)
 
-    def _check(self, losses: Losses) -> None:
+    def _require_finite(self, losses: Losses) -> None:
         if all(bool(torch.isfinite(loss)) for loss in losses.minimise.values()):
             return
-        bad = [n for n, v in losses.report.items() if n != "loss" and not bool(v.isfinite().all())]
-        raise DivergedError(diverged(self.step, " and ".join(bad) or "loss"))
+        terms = {name: term for name, term in losses.report.items() if name != "loss"}
+        diverged = [name for name, term in terms.items() if not bool(term.isfinite().all())]
+        raise DivergedError(divergence_message(self.step, " and ".join(diverged) or "loss"))
 
     def _fresh_optimisers(self) -> dict[str, torch.optim.Adam]:
         return {
@@ -129,21 +152,24 @@ class State:
         }
 
     def named_parameters(self, group: str) -> dict[str, nn.Parameter]:
-        """The parameters that a group moves, by part and name."""
+        """Return the parameters of an optimiser group by part and name."""
         parts = self.config.method.groups()[group].parts
         return {f"{p}.{n}": w for p in parts for n, w in self.parts[p].named_parameters()}
 
 
-def diverged(step: int, what: str) -> str:
-    """What a user is told of a run that is lost from here on."""
+def divergence_message(step: int, quantity: str) -> str:
+    """Return the message of `DivergedError`."""
     return (
-        f"step {step}: {what} became NaN or infinite; the last good checkpoint is kept;"
-        " lower --learning-rate or use --precision fp32"
+        f"step {step}: {quantity} became NaN or infinite; the last good checkpoint is kept;"
+        " lower `learning_rate` or set `precision` to fp32"
     )
 
 
 def optimiser(group: ParamGroup, parameters: list[Tensor], *, axes: int = 0) -> torch.optim.Adam:
-    """Adam for a group; only weights decay, never biases. `axes` of each come before its own."""
+    """Return Adam for an optimiser group; weights decay, biases do not.
+
+    Every parameter has `axes` leading axes that are not its own, as the member axis of an ensemble.
+    """
     settings = [
         {
             "params": [p for p in parameters if p.ndim > axes + 1],

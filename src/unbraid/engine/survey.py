@@ -1,4 +1,4 @@
-"""A method's look at the whole dataset, between two steps."""
+"""A method's survey: a pass over the whole dataset between two steps."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from unbraid.runs.encode import Trained, encode
 from unbraid.runs.run import Run
 
 
-def take(run: Run, state: State, table: ImageTable) -> None:
-    """Let the method survey the dataset, and keep what it says of it in survey.json."""
-    told = survey(state, table)
+def run_survey(run: Run, state: State, table: ImageTable) -> None:
+    """Let the method survey the dataset, and write its report to survey.json."""
+    report = survey(state, table)
     with written_atomically(run.survey_file) as file:
-        file.write(json.dumps({"step": state.step, **told}, indent=2).encode())
+        file.write(json.dumps({"step": state.step, **report}, indent=2).encode())
 
 
 def survey(state: State, table: ImageTable) -> dict[str, Any]:
-    """The method's survey of these images, with the run's own precision and randomness."""
+    """Survey the dataset with the run's own precision and noise; return the method's report."""
     config = state.config
     trained = Trained(config, state.parts, state.step)
     dataset = DatasetView(

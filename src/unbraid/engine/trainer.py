@@ -1,32 +1,32 @@
-"""`train`: a run from its configuration, or from where it was stopped."""
+"""Training of one run, from its configuration or from its checkpoint."""
 
 from __future__ import annotations
 
 import contextlib
-import datetime
-import json
-import platform
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import torch
 from tqdm import tqdm
 
-import unbraid
 from unbraid.data.images import ImageTable
 from unbraid.engine import survey
-from unbraid.engine.log import Log
+from unbraid.engine.log import Log, ProgressBar
+from unbraid.engine.provenance import recorded_session
 from unbraid.engine.state import State
 from unbraid.errors import UserError
-from unbraid.files import directory_lock, remove_partial_files, written_atomically
+from unbraid.files import directory_lock, remove_partial_files
 from unbraid.runs import checkpoint, noise
+from unbraid.runs.config import Config
 from unbraid.runs.device import usable_device
-from unbraid.runs.interrupt import Stop, stoppable
-from unbraid.runs.run import Config, Run
+from unbraid.runs.interrupt import DeferredSignals, deferred_signals
+from unbraid.runs.records import LogRecord
+from unbraid.runs.run import Run
 
+# Steps between two records of the log.
 LOG_EVERY = 100
 CHECKPOINT_SECONDS = 120.0
 
@@ -39,42 +39,117 @@ def train(
     resume: bool = False,
     device: str = "cpu",
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
-    bar: Callable[..., Any] = tqdm,
+    progress_bar: Callable[..., ProgressBar] = tqdm,
 ) -> Run:
-    """Train one run into the directory `out`, or continue the one that is there.
+    """Train one run, or resume it.
 
-    The same configuration, device and thread count give the same bits, however often the run was
-    stopped. Ctrl-C (or SIGTERM) ends it after the current step with a checkpoint, as
-    KeyboardInterrupt. UserError if `out` holds a run and `resume` is not given, if the two
-    contradict each other, if another process trains there, or if a loss is not finite.
+    The same configuration, device and number of threads give the same weights bit for bit, however
+    often the run was interrupted.
+
+    Parameters
+    ----------
+    config : Config
+        Configuration of the run.
+    table : ImageTable
+        Dataset that `config.data` names.
+    out : Path
+        Run directory.
+    resume : bool, optional
+        Whether to resume a run that exists in `out`, default False.
+    device : str, optional
+        Device of torch, default "cpu".
+    checkpoint_seconds : float, optional
+        Seconds between two checkpoints, default 120.
+    progress_bar : callable, optional
+        Makes the progress bar from the keyword arguments of `tqdm`, which is the default.
+
+    Returns
+    -------
+    Run
+        The trained run.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        After Ctrl-C or SIGTERM, when the current step has ended and a checkpoint is written.
+    UserError
+        If `out` contains a run and `resume` is False, if that run has another configuration, or if
+        another process trains in `out`.
+    DivergedError
+        If a loss or a weight is not finite. The last good checkpoint is kept.
+    StorageError
+        If the disk is full. The last checkpoint is kept.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from unbraid.data.factors import FactorTable
+    >>> from unbraid.data.images import ImageTable
+    >>> from unbraid.methods import find
+    >>> from unbraid.runs import Budget
+    >>> pixels = np.random.default_rng(0).integers(0, 256, (10, 16 * 16), np.uint8)
+    >>> table = ImageTable("noise", pixels, 16, 16, FactorTable.none(10), depth=8)
+    >>> config = Config(find("vae")(latent_dim=2), "noise", Budget(2, 4), 0, "fp32")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run = train(config, table, Path(folder))
+    ...     print([record["step"] for record in run.read_log()])
+    [2]
     """
     run, config = Run(out), config.with_fingerprint_of(table)
     with (
-        stoppable() as stop,
-        training_session(run, config, table.shape, device, resume=resume, bar=bar) as it,
+        deferred_signals() as stop,
+        training_session(
+            run, config, table.shape, device, resume=resume, progress_bar=progress_bar
+        ) as session,
     ):
-        _loop(it, table, stop, checkpoint_seconds)
+        _train_steps(session, table, stop, checkpoint_seconds)
     return run
 
 
 @dataclass(eq=False)
 class TrainingSession:
-    """A run while it is trained: its directory, its state and its log."""
+    """A run that is being trained.
+
+    Parameters
+    ----------
+    run : Run
+        Run directory.
+    state : State
+        Weights, optimisers and losses after the last step.
+    log : Log
+        Log of this session.
+    """
 
     run: Run
     state: State
     log: Log
 
-    def note(self, steps: int) -> None:
-        """Some more steps are done: move the bar, and add to the log if its time has come."""
+    def record_progress(self, steps: int) -> None:
+        """Update the progress bar; log every `LOG_EVERY` steps.
+
+        Parameters
+        ----------
+        steps : int
+            Number of steps since the last call.
+        """
         config, step = self.state.config, self.state.step
-        self.log.tick(steps)
+        self.log.advance(steps)
         if step % LOG_EVERY == 0 or step == config.budget.steps:
             betas = list(config.method.betas(step - 1))
-            self.log.write({"step": step, **self.state.means(), "beta": betas})
+            record = {"step": step, **self.state.mean_losses(), "beta": betas}
+            self.log.write(cast(LogRecord, record))
 
     def save(self) -> None:
-        """Replace the checkpoint; DivergedError, and it is kept, if a weight is not finite."""
+        """Write a checkpoint.
+
+        Raises
+        ------
+        DivergedError
+            If a weight is not finite. The last checkpoint is kept.
+        UserError or StorageError
+            If the checkpoint cannot be written. The last one is kept.
+        """
         self.log.flush()
         self.state.require_finite_weights()
         checkpoint.save(
@@ -90,50 +165,93 @@ def training_session(
     device: str,
     *,
     resume: bool,
-    bar: Callable[..., Any] = tqdm,
+    progress_bar: Callable[..., ProgressBar] = tqdm,
     members: int = 1,
 ) -> Iterator[TrainingSession]:
-    """Begin a run or continue it where its checkpoint stands; nobody else can meanwhile.
+    """Lock a run directory, and start the run or resume it from its checkpoint.
 
-    It is one of so many `members` that share the device's time.
+    Parameters
+    ----------
+    run : Run
+        Run directory.
+    config : Config
+        Configuration of the run.
+    shape : tuple of int
+        Channels, height and width of an image.
+    device : str
+        Device of torch.
+    resume : bool
+        Whether to resume a run that exists.
+    progress_bar : callable, optional
+        Makes the progress bar from the keyword arguments of `tqdm`, which is the default.
+    members : int, optional
+        Number of runs that are trained together and share the time, default 1.
+
+    Yields
+    ------
+    TrainingSession
+        The run at its last checkpoint, or before its first step.
+
+    Raises
+    ------
+    UserError
+        If the run may not be resumed with `config`, or if another process trains in its directory.
+    StorageError
+        If the disk is full.
     """
-    where = usable_device(device)
+    torch_device = usable_device(device)
     with directory_lock(run.path):
-        continued = check_resumable(run, config, resume=resume)
-        state = State(config, shape, where)
-        if continued and checkpoint.exists(run.checkpoint_file):
+        exists = check_resumable(run, config, resume=resume)
+        state = State(config, shape, torch_device)
+        if exists and checkpoint.exists(run.checkpoint_file):
             _restore(run, state)
         for file in run.written_by_training:
             remove_partial_files(file)
         run.write_config(config)
-        with _recorded(run, state, members):
-            log = Log(run, state.step, config.budget.steps, bar)
+        with recorded_session(run, state, members):
+            log = Log(run, state.step, config.budget.steps, progress_bar)
             try:
                 yield TrainingSession(run, state, log)
-            except OSError as error:
-                raise UserError(
-                    f"{run.path}: cannot be written ({error.strerror or error}); the last"
-                    " checkpoint is kept; free space and give --resume"
-                ) from error
             finally:
                 log.close()
 
 
 def check_resumable(run: Run, config: Config, *, resume: bool) -> bool:
-    """Whether the run is there already; UserError if it may not be continued with `config`."""
+    """Return whether the run exists, and raise if it may not be resumed.
+
+    Parameters
+    ----------
+    run : Run
+        Run directory.
+    config : Config
+        Configuration to train with.
+    resume : bool
+        Whether the user asked to resume the run.
+
+    Returns
+    -------
+    bool
+        Whether the directory contains a run.
+
+    Raises
+    ------
+    UserError
+        If the run exists and `resume` is False, or if it has another configuration.
+    """
     if not run.config_file.exists():
         return False
     if not resume:
         raise UserError(
-            f"{run.path}: it holds a run already; give --resume to continue it or another --out"
+            f"{run.path}: contains a run; add `resume` to continue it, or set `out` to another"
+            " folder"
         )
     saved = run.read_config()
     if saved.identity() != config.identity():
         old, new = _flat(saved), _flat(config)
         key = next(k for k in sorted(old | new) if old.get(k) != new.get(k) and k != "steps")
         raise UserError(
-            f"{run.path}: it was trained with {key}={old.get(key)}, not {new.get(key)};"
-            f" continue with --{key.replace('_', '-')} {old.get(key)}, or give another --out"
+            f"{run.path}: trained with {key}={old.get(key)}, not {new.get(key)};"
+            f" set `{key}` to {old.get(key)} to resume it, or set `out` to another folder"
         )
     return True
 
@@ -143,8 +261,8 @@ def _restore(run: Run, state: State) -> None:
     state.restore(checkpoint.read(run.checkpoint_file, config.identity()))
     if state.step > config.budget.steps:
         raise UserError(
-            f"{run.path}: it has done {state.step} steps, more than steps={config.budget.steps};"
-            f" give --steps {state.step} or more"
+            f"{run.path}: trained for {state.step} steps already, more than"
+            f" steps={config.budget.steps}; set `steps` to {state.step} or more"
         )
 
 
@@ -154,52 +272,28 @@ def _flat(config: Config) -> dict[str, object]:
     return {**table, **budget, **hyperparameters}
 
 
-def _loop(it: TrainingSession, table: ImageTable, stop: Stop, checkpoint_seconds: float) -> None:
-    state, config = it.state, it.state.config
+def _train_steps(
+    session: TrainingSession, table: ImageTable, stop: DeferredSignals, checkpoint_seconds: float
+) -> None:
+    state, config = session.state, session.state.config
     saved_at = time.monotonic()
     images = config.budget.batch_size * config.method.batches_per_step
     while state.step < config.budget.steps:
         if config.method.needs_survey(state.step):
-            it.save()
-            with stop.at_once():
-                survey.take(it.run, state, table)
+            session.save()
+            with stop.interruptible():
+                survey.run_survey(session.run, state, table)
         index = noise.batch_indices(config.seed, state.step, len(table), images)
-        drawn = noise.generator(config.seed, "choose", state.step)
-        index, told = config.method.sample_batch(state.parts, index, drawn)
+        generator = noise.generator(config.seed, "choose", state.step)
+        index, extra = config.method.sample_batch(state.parts, index, generator)
         x = torch.from_numpy(table.images(index.numpy())).to(state.device).float()
-        state.advance(x, told)
-        state.save_stage(it.run)
-        it.note(1)
+        state.advance(x, extra)
+        state.save_stage(session.run)
+        session.record_progress(1)
         if stop:
-            it.save()
+            session.save()
             raise KeyboardInterrupt
         if time.monotonic() - saved_at > checkpoint_seconds:
-            it.save()
+            session.save()
             saved_at = time.monotonic()
-    it.save()
-
-
-@contextlib.contextmanager
-def _recorded(run: Run, state: State, members: int) -> Iterator[None]:
-    """Add this session to provenance.json: what ran, where, when, from which step to which."""
-    session = {
-        "from_step": state.step,
-        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "unbraid": unbraid.__version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
-        "device": str(state.device),
-        "threads": torch.get_num_threads(),
-        **({"members": members} if members > 1 else {}),
-    }
-    began = time.monotonic()
-    try:
-        yield
-    finally:
-        session |= {"to_step": state.step, "seconds": round(time.monotonic() - began, 1)}
-        sessions = []
-        if run.provenance_file.exists():
-            sessions = json.loads(run.provenance_file.read_text())
-        with written_atomically(run.provenance_file) as file:
-            file.write(json.dumps([*sessions, session], indent=2).encode())
+    session.save()

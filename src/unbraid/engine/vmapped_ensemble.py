@@ -1,8 +1,8 @@
-"""Members on a GPU: the one file that knows the member axis.
+"""An ensemble of members that are trained in the same step: the only file with a member axis.
 
-Models, methods and optimisers are those of one run. Here every weight gets an axis m in front,
-`torch.vmap` takes the objective over it, and one step moves all members. Adam works on each number
-by itself, so one Adam on the stack is m of them.
+Models, methods and optimisers are those of one run. Here every weight gets a leading axis m, and
+`torch.vmap` maps the objective over it. Adam is elementwise, so that one Adam for the stacked
+weights equals m of them.
 """
 
 from __future__ import annotations
@@ -25,25 +25,36 @@ from unbraid.methods import Method, assignment
 from unbraid.runs import noise
 from unbraid.runs.precision import computing_in
 
-# Of an assignment, while the device is not asked; whoever needs more is computed again.
-EXCHANGES = 8
+# Exchanges per assignment without synchronising with the device. Steps that need more are repeated.
+MAX_EXCHANGES = 8
 
 
 class VmappedEnsemble:
-    """Members of one configuration at one step, as one; `exchanges` as in `assignment.bounded`."""
+    """Members of one configuration at the same step, trained together.
+
+    Parameters
+    ----------
+    states : list of State
+        State of each member.
+    dataset : DeviceDataset
+        Dataset of all members.
+    max_exchanges : int, optional
+        Bound on the exchanges of an assignment, as in `assignment.bounded`. By default there is
+        none on a CPU, and `MAX_EXCHANGES` on a GPU.
+    """
 
     def __init__(
-        self, states: list[State], pictures: DeviceDataset, *, exchanges: int | None = None
+        self, states: list[State], dataset: DeviceDataset, *, max_exchanges: int | None = None
     ) -> None:
-        config, device = states[0].config, pictures.device
+        config, device = states[0].config, dataset.device
         assert config.method.supports_vmap, config.method.name
         self.states, self.step = states, states[0].step
-        self._config, self._method, self._pictures = config, config.method, pictures
+        self._config, self._method, self._dataset = config, config.method, dataset
         self._objective = _Objective(config.method, states[0].parts)
-        named = [dict(state.parts.named_parameters()) for state in states]
+        parameters = [dict(state.parts.named_parameters()) for state in states]
         self._weights = {
-            name: torch.stack([weights[name].detach() for weights in named]).requires_grad_()
-            for name in named[0]
+            name: torch.stack([weights[name].detach() for weights in parameters]).requires_grad_()
+            for name in parameters[0]
         }
         self._optimisers = {name: self._stacked_adam(name) for name in config.method.groups()}
         self._sums: dict[str, Tensor] = {}
@@ -51,34 +62,34 @@ class VmappedEnsemble:
         self._reported: list[str] = []
         self._finite_m = torch.ones(len(states), dtype=torch.bool, device=device)
         self._unsettled = torch.zeros((), dtype=torch.bool, device=device)
-        self._exchanges = exchanges
-        self._inputs = {name: drawn[0].clone() for name, drawn in self._draw(0, 1).items()}
+        self._max_exchanges = max_exchanges
+        self._inputs = {name: draws[0].clone() for name, draws in self._draw(0, 1).items()}
         self._ahead: dict[tuple[int, int], dict[str, Tensor]] = {}
-        self._captured: _Captured | None = None
+        self._graph: _CudaGraphStep | None = None
         if device.type == "cuda":
-            self._exchanges = EXCHANGES
-            self._captured = _Captured(self._method)
+            self._max_exchanges = MAX_EXCHANGES
+            self._graph = _CudaGraphStep(self._method)
 
     def run(self, end: int) -> list[bool]:
-        """Take the steps up to `end`, then say of each member whether its losses were finite.
+        """Train up to step `end`; return for each member whether all its losses were finite.
 
-        The device is asked nothing before that. If an assignment was not settled by the exchanges
-        that it had, all is taken back and done again with as many as it needs.
+        The host does not synchronise with the device before the end. If an assignment needed more
+        exchanges than its bound, all steps are undone and repeated without a bound.
         """
-        before = [tensor.detach().clone() for tensor in self._moving()]
+        before = [tensor.detach().clone() for tensor in self._mutable_tensors()]
         draws = self._ahead.pop((self.step, end), None) or self._draw(self.step, end)
-        self._steps(draws, end, self._launch)
-        further = min(end + LOG_EVERY, self._config.budget.steps)
-        self._ahead = {(end, further): self._draw(end, further)}
+        self._run_steps(draws, end, self._launch)
+        next_end = min(end + LOG_EVERY, self._config.budget.steps)
+        self._ahead = {(end, next_end): self._draw(end, next_end)}
         if bool(self._unsettled):
-            for tensor, old in zip(self._moving(), before, strict=True):
+            for tensor, old in zip(self._mutable_tensors(), before, strict=True):
                 tensor.detach().copy_(old)
             for tensor in (*self._sums.values(), self._unsettled):
                 tensor.zero_()
             self._finite_m.fill_(True)
-            bound, self._exchanges = self._exchanges, None
-            self._steps(draws, end, self._take)
-            self._exchanges = bound
+            bound, self._max_exchanges = self._max_exchanges, None
+            self._run_steps(draws, end, self._step)
+            self._max_exchanges = bound
         self.step = end
         for member, state in enumerate(self.states):
             state.step = end
@@ -90,14 +101,14 @@ class VmappedEnsemble:
         return self._finite_m.tolist()
 
     def _launch(self, step: int) -> None:
-        # Nothing here refers to itself: the device's memory is free as soon as nobody holds this.
-        if self._captured is None:
-            self._take(step)
+        # Passing the step, not storing it, avoids a reference cycle that would keep GPU memory.
+        if self._graph is None:
+            self._step(step)
         else:
-            self._captured(self._take, step)
+            self._graph(self._step, step)
 
-    def unstack(self) -> None:
-        """Bring the weights and the optimisers of every member's state up to date."""
+    def update_states(self) -> None:
+        """Copy the weights and the optimisers to the members' states."""
         for member, state in enumerate(self.states):
             for group, adam in self._optimisers.items():
                 for name, parameter in state.named_parameters(group).items():
@@ -113,25 +124,25 @@ class VmappedEnsemble:
         adam = optimiser(
             self._method.groups()[group], [self._weights[name] for name in names], axes=1
         )
-        for name, own in names.items():
+        for name, parameter in names.items():
             weight = self._weights[name]
             adam.state[weight] = {
                 "step": torch.zeros((), dtype=torch.float32, device=weight.device),
                 "exp_avg": torch.zeros_like(weight),
                 "exp_avg_sq": torch.zeros_like(weight),
             }
-            if self.states[0].optimisers[group].state[own]:
-                olds = [
+            if self.states[0].optimisers[group].state[parameter]:
+                states = [
                     state.optimisers[group].state[state.named_parameters(group)[name]]
                     for state in self.states
                 ]
                 for key, tensor in adam.state[weight].items():
-                    old = torch.stack([old[key] for old in olds])
-                    tensor.copy_(old if tensor.ndim else old[0])
+                    stacked = torch.stack([state[key] for state in states])
+                    tensor.copy_(stacked if tensor.ndim else stacked[0])
         return adam
 
-    def _moving(self) -> list[Tensor]:
-        """All that a step changes of the members."""
+    def _mutable_tensors(self) -> list[Tensor]:
+        """Return all tensors of the members that a step changes."""
         moments = [
             tensor
             for adam in self._optimisers.values()
@@ -141,23 +152,23 @@ class VmappedEnsemble:
         return [*self._weights.values(), *moments]
 
     def _draw(self, start: int, end: int) -> dict[str, Tensor]:
-        """What is random in these steps: by name, one row a step and in it one a member."""
+        """Draw the noise and the batches of these steps, by name, of shape (steps, m, …)."""
         images = self._config.budget.batch_size * self._method.batches_per_step
         shapes = self._method.noise_shapes(images)
         rows: dict[str, list[Tensor]] = {}
         for step in range(start, end):
             for seed in [state.config.seed for state in self.states]:
-                drawn = noise.normal(seed, step, shapes)
-                drawn["batch"] = noise.batch_indices(seed, step, self._pictures.items, images)
-                for name, tensor in drawn.items():
+                draws = noise.normal(seed, step, shapes)
+                draws["batch"] = noise.batch_indices(seed, step, self._dataset.items, images)
+                for name, tensor in draws.items():
                     rows.setdefault(name, []).append(tensor)
-        device = self._pictures.device
+        device = self._dataset.device
         return {
             name: torch.stack(tensors).unflatten(0, (-1, len(self.states))).to(device)
             for name, tensors in rows.items()
         }
 
-    def _steps(self, draws: dict[str, Tensor], end: int, launch: Callable[[int], None]) -> None:
+    def _run_steps(self, draws: dict[str, Tensor], end: int, launch: Callable[[int], None]) -> None:
         self._counts = {}
         for number, step in enumerate(range(self.step, end)):
             if self._method.resets_optimizer(step):
@@ -171,33 +182,34 @@ class VmappedEnsemble:
             for name in self._reported:
                 self._counts[name] = self._counts.get(name, 0) + 1
 
-    def _take(self, step: int) -> None:
-        """One step of every member, from `_inputs`."""
+    def _step(self, step: int) -> None:
+        """Train every member one step on `_inputs`."""
 
         def losses(
-            weights: dict[str, Tensor], x: Tensor, drawn: dict[str, Tensor]
+            weights: dict[str, Tensor], x: Tensor, draws: dict[str, Tensor]
         ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-            return functional_call(self._objective, weights, (x, drawn, step))
+            return functional_call(self._objective, weights, (x, draws, step))
 
-        drawn = {name: tensor for name, tensor in self._inputs.items() if name != "batch"}
-        x_mbchw = self._pictures.images(self._inputs["batch"])
+        draws = {name: tensor for name, tensor in self._inputs.items() if name != "batch"}
+        x_mbchw = self._dataset.images(self._inputs["batch"])
         weights = {f"parts.{name}": weight for name, weight in self._weights.items()}
-        with warnings.catch_warnings(), contextlib.ExitStack() as how:
-            # Of a function that vmap takes member by member, as JointVAE's Gumbel noise.
+        with warnings.catch_warnings(), contextlib.ExitStack() as contexts:
+            # vmap warns where it loops over the members, as for JointVAE's Gumbel noise.
             warnings.filterwarnings("ignore", "There is a performance drop")
-            how.enter_context(computing_in(self._config.precision, self._pictures.device))
-            how.enter_context(_Plain())
+            contexts.enter_context(computing_in(self._config.precision, self._dataset.device))
+            contexts.enter_context(_VmapCompatible())
             unsettled = []
-            if self._exchanges is not None:
-                unsettled = how.enter_context(assignment.bounded(self._exchanges))
-            minimise, report = torch.vmap(losses)(weights, x_mbchw, drawn)
+            if self._max_exchanges is not None:
+                unsettled = contexts.enter_context(assignment.bounded(self._max_exchanges))
+            minimise, report = torch.vmap(losses)(weights, x_mbchw, draws)
         for flag in unsettled:
             self._unsettled.logical_or_(flag)
         for group, loss_m in minimise.items():
             self._finite_m.logical_and_(loss_m.detach().isfinite())
-            moved = [self._weights[name] for name in self.states[0].named_parameters(group)]
-            gradients = torch.autograd.grad(loss_m.sum(), moved, retain_graph=len(minimise) > 1)
-            for weight, gradient in zip(moved, gradients, strict=True):
+            names = self.states[0].named_parameters(group)
+            weights_m = [self._weights[name] for name in names]
+            gradients = torch.autograd.grad(loss_m.sum(), weights_m, retain_graph=len(minimise) > 1)
+            for weight, gradient in zip(weights_m, gradients, strict=True):
                 weight.grad = torch.empty_like(weight).copy_(gradient)
         for adam in self._optimisers.values():
             adam.step()
@@ -209,21 +221,24 @@ class VmappedEnsemble:
 
 
 class _Objective(nn.Module):
-    """A method's losses as a module's forward pass, for `functional_call`."""
+    """The losses of a method as the forward pass of a module, for `functional_call`."""
 
     def __init__(self, method: Method, parts: nn.ModuleDict) -> None:
         super().__init__()
         self._method, self.parts = method, copy.deepcopy(parts)
 
     def forward(
-        self, x: Tensor, drawn: dict[str, Tensor], step: int
+        self, x: Tensor, draws: dict[str, Tensor], step: int
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        losses = self._method.losses(self.parts, x, drawn, step)
+        losses = self._method.losses(self.parts, x, draws, step)
         return losses.minimise, losses.report
 
 
-class _Plain(TorchFunctionMode):
-    """Layouts are left to torch, as vmap asks; small constants are made on the device itself."""
+class _VmapCompatible(TorchFunctionMode):
+    """Replace operations that vmap or the capture of CUDA graphs does not support.
+
+    Memory layouts are left to torch, and small constants are created on the device.
+    """
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -238,11 +253,11 @@ class _Plain(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-class _Captured:
-    """A step as one CUDA graph, captured anew in each phase of the schedule.
+class _CudaGraphStep:
+    """A step as one CUDA graph, captured again in each phase of the method's schedule.
 
-    The first step of a phase is taken as it is, which also readies what a capture needs; where
-    every step is a phase of its own, all are.
+    The first step of a phase is not captured, which also serves as the warm-up that a capture
+    needs. If every step is a phase of its own, no step is captured.
     """
 
     def __init__(self, method: Method) -> None:
@@ -250,18 +265,18 @@ class _Captured:
         self._phase: Hashable = None
         self._graph: torch.cuda.CUDAGraph | None = None
 
-    def __call__(self, take: Callable[[int], None], step: int) -> None:
+    def __call__(self, take_step: Callable[[int], None], step: int) -> None:
         phase = self._method.phase(step)
         if phase != self._phase:
             self._phase, self._graph = phase, None
             side = torch.cuda.Stream()
             side.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(side):
-                take(step)
+                take_step(step)
             torch.cuda.current_stream().wait_stream(side)
             return
         if self._graph is None:
             self._graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self._graph):
-                take(step)
+                take_step(step)
         self._graph.replay()

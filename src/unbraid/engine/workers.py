@@ -1,175 +1,209 @@
-"""Members on a CPU: a process of one thread for each, as many at a time as there are cores."""
+"""Worker processes: start, watch and stop a process that trains runs.
+
+The parent uses `WorkerProcess`, the process itself `start_worker` and the functions that report to
+the parent. Work is sent through the standard input, which then stays open: the worker stops, with a
+checkpoint, when it closes, because the parent has ended. Messages return through the standard
+output, as one JSON text per line after a record separator (RFC 7464). A worker has a session of its
+own, so that Ctrl-C in a terminal reaches the parent alone, which then stops the worker.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
+import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Mapping
-from multiprocessing import connection, resource_tracker
-from multiprocessing.context import SpawnProcess
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
-from tqdm import tqdm
 
-from unbraid.data.images import ImageTable
-from unbraid.engine.trainer import train
-from unbraid.errors import UnbraidError
-from unbraid.runs.interrupt import stoppable
-from unbraid.runs.run import Config, Run
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# Seconds between two looks at signals, and between two messages of a member.
-INTERVAL = 0.5
+# Time for a stopped worker to finish its step and write its checkpoint.
+GRACE_SECONDS = 60.0
+RECORD_SEPARATOR = b"\x1e"
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
-def train_each(
-    members: Mapping[Run, Config],
-    table: ImageTable,
-    max_workers: int | None,
-    **how: Any,
-) -> dict[str, str]:
-    """Train each of these in a process of its own, `max_workers` of them at a time; `how` as `train`.
+class Progress(NamedTuple):
+    """Position of a run: steps done, all steps, and its latest losses as text."""
 
-    Returns why those failed that did, by name. KeyboardInterrupt after Ctrl-C or SIGTERM, with
-    every member saved.
+    step: int
+    steps: int
+    status: str
+
+
+class WorkerProcess:
+    """A process that does one piece of work, as its parent sees it.
+
+    Parameters
+    ----------
+    command : sequence of str
+        Command and arguments.
+    work : bytes
+        What the process reads from its standard input.
+    output : Path, optional
+        File for the output of the process. By default it appears in the parent's.
+    environment : mapping, optional
+        Environment variables that differ from the parent's; None removes one. Numerical libraries
+        are limited to one thread in any case.
+
+    Raises
+    ------
+    OSError
+        If the output cannot be written or the process cannot be started.
     """
-    max_workers = max_workers or cores()
-    waiting = list(members.items())
-    running: list[Worker] = []
-    failed: dict[str, str] = {}
-    with stoppable() as stop, tqdm(total=len(members), desc="members", unit="member") as done:
-        while running or (waiting and not stop):
-            while waiting and len(running) < max_workers and not stop:
-                line = min(set(range(1, max_workers + 1)) - {worker.line for worker in running})
-                running.append(Worker(*waiting.pop(0), table, how, line))
-            connection.wait([w.process.sentinel for w in running], INTERVAL)
-            for worker in list(running):
-                if stop:
-                    worker.process.terminate()
-                if worker.ended():
-                    running.remove(worker)
-                    done.update(worker.process.exitcode == 0)
-                    if worker.process.exitcode:
-                        failed[worker.name] = worker.reason()
-    if stop:
-        raise KeyboardInterrupt
-    return failed
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        work: bytes,
+        output: Path | None = None,
+        environment: Mapping[str, str | None] | None = None,
+    ) -> None:
+        self.failures: dict[str, str] = {}
+        self.progress: Progress | None = None
+        self._output, self._output_size = output, 0
+        self._active_at = time.monotonic()
+        variables = {**os.environ, **ONE_THREAD, **(environment or {})}
+        with contextlib.ExitStack() as files:
+            file = None
+            if output is not None:
+                output.write_bytes(b"")
+                file = files.enter_context(output.open("ab"))
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=file,
+                env={name: value for name, value in variables.items() if value is not None},
+                start_new_session=True,
+            )
+        self._reader = threading.Thread(target=self._read_messages, daemon=True)
+        self._reader.start()
+        # A process that has ended already is reported by its exit code.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            assert self._process.stdin is not None
+            self._process.stdin.write(work)
+            self._process.stdin.flush()
+
+    @property
+    def exit_code(self) -> int | None:
+        """Exit code, negative if a signal ended the process; None while it runs."""
+        return self._process.poll()
+
+    def seconds_inactive(self) -> float:
+        """Return the time since the process last wrote output or a message."""
+        now = time.monotonic()
+        if self._output is not None:
+            size = self._output.stat().st_size
+            if size != self._output_size:
+                self._output_size, self._active_at = size, now
+        return now - self._active_at
+
+    def request_stop(self) -> None:
+        """Ask the process to write its checkpoint and end."""
+        if self.exit_code is None:
+            self._process.terminate()
+
+    def stop(self) -> None:
+        """End the process: ask it to stop, and kill it after `GRACE_SECONDS`."""
+        self.request_stop()
+        try:
+            self._process.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        # A process that the worker itself started may keep the pipe open.
+        self._reader.join(timeout=5.0)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+
+    def reason(self, name: str) -> str | None:
+        """Return why the work of this name failed, or None if no failure is known.
+
+        The reason that the worker reported, else the signal or the exit code that ended it.
+        """
+        code = self.exit_code
+        if name in self.failures or not code:
+            return self.failures.get(name)
+        if code < 0:
+            number = signal.Signals(-code)
+            memory = ", maybe because memory ran out" if number.name == "SIGKILL" else ""
+            return f"killed by {number.name}{memory}"
+        if self._output is None:
+            return f"exit code {code}"
+        lines = self._output.read_text(errors="replace").replace("\r", "\n").strip().splitlines()
+        return f"exit code {code}: {lines[-1].removeprefix('unbraid: ') if lines else 'no output'}"
+
+    def _read_messages(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as lines:
+            for line in lines:
+                self._active_at = time.monotonic()
+                if line.startswith(RECORD_SEPARATOR):
+                    self._receive(json.loads(line[1:]))
+                elif self._output is None:
+                    print(line.decode(errors="replace"), end="", flush=True)
+                else:
+                    with self._output.open("ab") as file:
+                        file.write(line)
+
+    def _receive(self, message: dict[str, Any]) -> None:
+        if "progress" in message:
+            self.progress = Progress(*message["progress"])
+        self.failures |= message.get("failures", {})
 
 
-def cores() -> int:
-    """The cores that this process may use."""
+@contextlib.contextmanager
+def running_worker(*arguments: Any, **kwargs: Any) -> Iterator[WorkerProcess]:
+    """Start a `WorkerProcess`, and stop it at the end of the block."""
+    worker = WorkerProcess(*arguments, **kwargs)
+    try:
+        yield worker
+    finally:
+        worker.stop()
+
+
+def start_worker() -> None:
+    """Prepare this process, which has read its work: one thread, and a stop with its parent."""
+    torch.set_num_threads(1)
+    threading.Thread(target=_stop_with_parent, daemon=True).start()
+
+
+def report_progress(progress: Progress) -> None:
+    """Send the parent the position of a run."""
+    _send({"progress": progress})
+
+
+def report_failures(failures: Mapping[str, str]) -> None:
+    """Send the parent the reasons of failures by the names of their runs."""
+    _send({"failures": dict(failures)})
+
+
+def num_cores() -> int:
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-class Worker:
-    """A member's process as its parent sees it, with a progress bar on a line of its own."""
-
-    def __init__(
-        self, run: Run, config: Config, table: ImageTable, how: dict[str, Any], line: int
-    ) -> None:
-        self.name, self.line = run.path.name, line
-        spawn = multiprocessing.get_context("spawn")
-        self._messages, send = spawn.Pipe(duplex=False)
-        arguments = (run, config, table, how, send)
-        self.process: SpawnProcess = spawn.Process(
-            target=_work, args=arguments, name=self.name, daemon=True
-        )
-        # The child is born with both signals blocked, until it can end a step whole. The tracker
-        # would unblock them here while it starts, so it has to run before.
-        resource_tracker.ensure_running()
-        old = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        try:
-            self.process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, old)
-        send.close()
-        self._bar = tqdm(desc=self.name, unit="step", position=line, leave=False)
-        self._reason = ""
-
-    def ended(self) -> bool:
-        """Whether the process has ended; takes in its messages."""
-        alive = self.process.is_alive()
-        with contextlib.suppress(EOFError, OSError):
-            while self._messages.poll():
-                self._take(self._messages.recv())
-        if not alive:
-            self._bar.close()
-            self._messages.close()
-        return not alive
-
-    def reason(self) -> str:
-        """Why the process failed, in a few words."""
-        code = self.process.exitcode or 0
-        died = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return self._reason or died
-
-    def _take(self, message: str | tuple[int, int, str]) -> None:
-        if isinstance(message, str):
-            self._reason = message
-        else:
-            self._bar.n, self._bar.total, note = message
-            self._bar.set_postfix_str(note)
+def _send(message: dict[str, Any]) -> None:
+    sys.stdout.flush()
+    # A worker whose parent has ended must still write its checkpoint.
+    with contextlib.suppress(BrokenPipeError):
+        os.write(sys.stdout.fileno(), RECORD_SEPARATOR + json.dumps(message).encode() + b"\n")
 
 
-def _work(
-    run: Run,
-    config: Config,
-    table: ImageTable,
-    how: dict[str, Any],
-    send: connection.Connection,
-) -> None:
-    """What the process does: one run, as if it were alone."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(1)
-    with stoppable():
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-        try:
-            train(
-                config,
-                table,
-                run.path,
-                resume=True,
-                **how,
-                bar=lambda **how: _Relay(send, how["initial"], how["total"]),
-            )
-        except UnbraidError as error:
-            send.send(str(error))
-            raise SystemExit(2) from error
-        except KeyboardInterrupt as stopped:
-            raise SystemExit(130) from stopped
-
-
-def _end_with_parent() -> None:
-    """No member outlives a parent that was killed: whoever continues the population is alone."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    connection.wait([parent.sentinel])
-    os._exit(1)
-
-
-class _Relay:
-    """A progress bar that tells the parent, now and then."""
-
-    def __init__(self, send: connection.Connection, step: int, steps: int) -> None:
-        self._send, self._step, self._steps = send, step, steps
-        self._note = ""
-        self._sent_at = 0.0
-
-    def update(self, steps: int) -> None:
-        self._step += steps
-        if time.monotonic() - self._sent_at > INTERVAL:
-            self._send.send((self._step, self._steps, self._note))
-            self._sent_at = time.monotonic()
-
-    def set_postfix_str(self, note: str) -> None:
-        self._note = note
-
-    def close(self) -> None:
+def _stop_with_parent() -> None:
+    # Not the buffered reader: at the exit of the interpreter no thread may hold its lock.
+    while os.read(sys.stdin.fileno(), 4096):
         pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE_SECONDS)
+    os._exit(1)

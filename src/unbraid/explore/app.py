@@ -1,4 +1,4 @@
-"""The page itself, by Gradio (extra `explore`): what is on it and what calls what."""
+"""The page in Gradio (extra `explore`): its components and what each of them calls."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from unbraid.errors import UserError
+from unbraid.errors import ArgumentError, UserError
 from unbraid.explore import html
 from unbraid.explore.opened_run import OpenedRun, open_runs
 from unbraid.explore.request_filter import LOCAL, RequestFilter
 from unbraid.explore.session import Session
-from unbraid.explore.upload import MOST_BYTES
-from unbraid.runs.interrupt import stoppable
+from unbraid.explore.upload import MAX_BYTES
+from unbraid.runs.interrupt import deferred_signals
 
-# Read when Gradio is imported: it would count its users and ask for its updates, and put what is
-# uploaded where every user of this machine can read it.
+# Gradio reads these when it is imported. Its defaults report usage, look for updates, and keep
+# uploads where every user of the machine can read them.
 UPLOADS = tempfile.mkdtemp(prefix="unbraid-explore-")
 atexit.register(shutil.rmtree, UPLOADS, ignore_errors=True)
 os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": UPLOADS}
@@ -34,8 +34,8 @@ except ImportError as missing:
     ) from missing
 
 STYLE = Path(__file__).with_name("style.css")
-# A move does not wait in a queue, and of many only the last is worth drawing.
-LIVE: dict[str, Any] = {
+# Moves of a slider are not queued: only the last of many is worth drawing.
+EVENT_OPTIONS: dict[str, Any] = {
     "queue": False,
     "show_progress": "hidden",
     "trigger_mode": "always_last",
@@ -46,7 +46,7 @@ link.href = uri; link.download = name; link.click(); return ['', '']; }"""
 
 
 class Side:
-    """One run's column: which run it is, its picture, its category's buttons, its sliders."""
+    """The column of one run: a dropdown of runs, the decoded image, categories and sliders."""
 
     def __init__(self, session: Session, number: int, image: Any) -> None:
         picture, buttons, *sliders = session.side(number, image)
@@ -72,17 +72,17 @@ class Side:
 
     @property
     def inputs(self) -> list[Any]:
-        """What a code is read from."""
+        """Components that define the code."""
         return [self.run, self.category, *self.sliders]
 
     @property
     def outputs(self) -> list[Any]:
-        """What a new start changes."""
+        """Components that change with a new start image."""
         return [self.picture, self.category, *self.sliders]
 
 
 class Page:
-    """The parts of the page; `blocks` is the whole."""
+    """The components of the page; `blocks` is the whole."""
 
     def __init__(self, runs: Sequence[OpenedRun]) -> None:
         self.session = session = Session(runs)
@@ -90,31 +90,31 @@ class Page:
         with gr.Blocks(
             title="unbraid explore", analytics_enabled=False, fill_width=True
         ) as self.blocks:
-            _html(html.head(runs))
+            _html(html.header(runs))
             with gr.Row(elem_classes="top"):
                 with gr.Column(min_width=240, scale=1, elem_classes="start"):
-                    self._start(settings, image)
+                    self._add_start(settings, image)
                 with gr.Column(min_width=300, scale=4), gr.Row():
                     self.sides = []
-                    for number in range(session.sides):
+                    for number in range(session.num_sides):
                         with gr.Column(min_width=300, elem_classes="side"):
                             self.sides.append(Side(session, number, image))
-            self._below()
-            self._wire()
+            self._add_grids()
+            self._connect()
 
-    def _start(self, settings: list[int], image: Any) -> None:
+    def _add_start(self, settings: list[int], image: Any) -> None:
         self.image = gr.State(image)
-        self.original = _html(html.picture(image, "start"), elem_id="start")
+        self.original = _html(html.figure(image, "start"), elem_id="start")
         self.settings = [
             gr.Slider(0, size - 1, value, step=1, label=name, buttons=[], elem_id=f"factor-{name}")
             for (name, size), value in zip(self.session.settings(), settings, strict=True)
         ]
         with gr.Row():
-            self.random = gr.Button("random", size="sm", min_width=60)
-            self.upload = gr.UploadButton("upload an image", size="sm", min_width=60)
+            self.random = gr.Button("random image", size="sm", min_width=60)
+            self.upload = gr.UploadButton("upload image", size="sm", min_width=60)
         self.status = _html("", "status")
 
-    def _below(self) -> None:
+    def _add_grids(self) -> None:
         across, down = self.session.choices(0)
         with gr.Column(elem_classes="below"):
             with gr.Row():
@@ -123,57 +123,63 @@ class Page:
                 with gr.Column(scale=1, min_width=120, elem_classes="save"):
                     self.png = gr.Button("save as PNG", size="sm", elem_id="png")
                     self.gif = gr.Button("save as GIF", size="sm", elem_id="gif")
-            numbers = range(self.session.sides)
-            codes = [part for side in self.sides for part in _values(side.inputs)]
-            first = self.session.grids(across["value"], down["value"], *codes)
-            self.grids = _beside([(first[i], f"grid-{i}") for i in numbers])
+            numbers = range(self.session.num_sides)
+            codes = [component.value for side in self.sides for component in side.inputs]
+            grids = self.session.grids(across["value"], down["value"], *codes)
+            self.grids = _html_row([(grids[i], f"grid-{i}") for i in numbers])
             charts = self.session.scatters(across["value"], *numbers)
-            self.scatters = _beside([(charts[i], f"scatter-{i}") for i in numbers])
-        self.saved = [gr.Textbox(visible=False), gr.Textbox(visible=False)]
+            self.scatters = _html_row([(charts[i], f"scatter-{i}") for i in numbers])
+        self.download = [gr.Textbox(visible=False), gr.Textbox(visible=False)]
 
-    def _wire(self) -> None:
-        """What each part calls when it is moved."""
+    def _connect(self) -> None:
+        """Connect each component with what it calls."""
         session, runs = self.session, [side.run for side in self.sides]
-        codes = [part for side in self.sides for part in side.inputs]
-        chosen = [self.across, self.down, *codes]
-        grids = _call(session.grids, chosen, self.grids)
-        scatters = _call(session.scatters, [self.across, *runs], self.scatters)
+        codes = [component for side in self.sides for component in side.inputs]
+        shown = [self.across, self.down, *codes]
+        grids = _event(session.grids, shown, self.grids)
+        scatters = _event(session.scatters, [self.across, *runs], self.scatters)
         for side in self.sides:
-            for part in [side.category, *side.sliders]:
-                part.input(**_call(session.move, side.inputs, [side.picture]))
-            for part in side.sliders:
-                part.release(**grids)
+            for component in [side.category, *side.sliders]:
+                component.input(**_event(session.move, side.inputs, [side.picture]))
+            for slider in side.sliders:
+                slider.release(**grids)
             side.category.input(**grids)
-            new = side.run.input(**_call(session.side, [side.run, self.image], side.outputs))
+            event = side.run.input(**_event(session.side, [side.run, self.image], side.outputs))
             if side is self.sides[0]:
-                new = new.then(**_call(session.choices, [side.run], [self.across, self.down]))
-            new.then(**grids).then(**scatters)
-        for part in (self.across, self.down):
-            part.input(**grids)
+                event = event.then(**_event(session.choices, [side.run], [self.across, self.down]))
+            event.then(**grids).then(**scatters)
+        for component in (self.across, self.down):
+            component.input(**grids)
         self.across.input(**scatters)
-        self._wire_start(runs, grids)
+        self._connect_start(runs, grids)
         for button, draw in ((self.png, session.png), (self.gif, session.gif)):
-            drawn = button.click(**_call(draw, [self.image, *chosen], self.saved))
-            drawn.then(None, self.saved, self.saved, js=SAVE)
+            event = button.click(**_event(draw, [self.image, *shown], self.download))
+            event.then(None, self.download, self.download, js=SAVE)
 
-    def _wire_start(self, runs: list[Any], grids: dict[str, Any]) -> None:
-        """What a new start calls: every side follows, then the grids."""
+    def _connect_start(self, runs: list[Any], grids: dict[str, Any]) -> None:
+        """Connect what changes the start image: first all sides are updated, then the grids."""
         session = self.session
-        changed = [self.image, self.original, self.status]
-        changed += [part for side in self.sides for part in side.outputs]
-        for part in self.settings:
-            given = [*runs, *self.settings]
-            part.input(**_call(session.from_settings, given, changed)).then(**grids)
-        by_chance = _call(session.at_random, runs, [*self.settings, *changed])
-        self.random.click(**by_chance).then(**grids)
-        sent = _call(session.from_upload, [self.upload, *runs], changed)
-        self.upload.upload(**sent).then(**grids)
+        outputs = [self.image, self.original, self.status]
+        outputs += [component for side in self.sides for component in side.outputs]
+        for slider in self.settings:
+            inputs = [*runs, *self.settings]
+            slider.input(**_event(session.from_settings, inputs, outputs)).then(**grids)
+        random = _event(session.from_random, runs, [*self.settings, *outputs])
+        self.random.click(**random).then(**grids)
+        upload = _event(session.from_upload, [self.upload, *runs], outputs)
+        self.upload.upload(**upload).then(**grids)
 
 
 def serve(paths: Sequence[Path], *, host: str, port: int | None, browser: bool) -> None:
-    """Serve a page on runs until Ctrl-C; UserError as `open_runs`, or if the port cannot be had."""
+    """Serve a page on runs until Ctrl-C.
+
+    Raises ArgumentError if `port` is out of range, and UserError if the server cannot listen there
+    or the runs cannot be opened.
+    """
     if port is not None and not 1 <= port <= 65535:
-        raise UserError(f"port={port}: a port is 1 to 65535; give --port in there, or leave it out")
+        raise ArgumentError(
+            "port", port, "must be between 1 and 65535", "set `port` in that range, or omit it"
+        )
     page = Page(open_runs(paths))
     try:
         page.blocks.launch(
@@ -182,9 +188,9 @@ def serve(paths: Sequence[Path], *, host: str, port: int | None, browser: bool) 
             inbrowser=browser,
             share=False,
             quiet=True,
-            # The gate keeps files in; this keeps Gradio from being told of more by the environment.
+            # Set so that Gradio does not read further paths from the environment.
             allowed_paths=[UPLOADS],
-            max_file_size=MOST_BYTES,
+            max_file_size=MAX_BYTES,
             app_kwargs={"middleware": [Middleware(RequestFilter, host=host, uploads=UPLOADS)]},
             enable_monitoring=False,
             ssr_mode=False,
@@ -198,44 +204,40 @@ def serve(paths: Sequence[Path], *, host: str, port: int | None, browser: bool) 
         )
     except OSError as error:
         raise UserError(
-            f"host={host}, port={port}: cannot be had ({error}); give --port another number, or"
-            " leave it out"
+            f"host={host}, port={port}: cannot listen there ({error}); set `port` to another"
+            " number, or omit it"
         ) from error
-    open_to = "" if host in LOCAL else ", open to every machine that reaches this one"
-    with stoppable() as stop:
-        print(f"explore at {page.blocks.local_url}{open_to}; Ctrl-C closes it", flush=True)
+    access = "" if host in LOCAL else " (reachable from other machines)"
+    with deferred_signals() as stop:
+        print(f"page at {page.blocks.local_url}{access}; press Ctrl-C to stop", flush=True)
         # The server's threads end with the process; closing it would wait for every open page.
         while not stop:
             time.sleep(0.1)
-    print("closed")
+    print("stopped")
 
 
-def _call(fn: Callable[..., list[Any]], inputs: list[Any], outputs: list[Any]) -> dict[str, Any]:
-    """An event that asks the session, its answer as Gradio takes it."""
+def _event(fn: Callable[..., list[Any]], inputs: list[Any], outputs: list[Any]) -> dict[str, Any]:
+    """Return the arguments of a Gradio event that calls a method of the session."""
 
     def answer(*values: Any) -> Any:
-        parts = [
-            gr.skip() if part is None else gr.update(**part) if isinstance(part, dict) else part
-            for part in fn(*values)
+        updates = [
+            gr.skip() if u is None else gr.update(**u) if isinstance(u, dict) else u
+            for u in fn(*values)
         ]
-        return parts[0] if len(parts) == 1 else parts
+        return updates[0] if len(updates) == 1 else updates
 
-    return {"fn": answer, "inputs": inputs, "outputs": outputs, **LIVE}
+    return {"fn": answer, "inputs": inputs, "outputs": outputs, **EVENT_OPTIONS}
 
 
 def _html(value: str = "", elem_id: str | None = None) -> gr.HTML:
     return gr.HTML(value, elem_id=elem_id, apply_default_css=False, js_on_load=None)
 
 
-def _beside(pieces: Sequence[tuple[str, str]]) -> list[gr.HTML]:
-    """Pieces in a row, one below the other where the page is narrow."""
-    made = []
+def _html_row(pieces: Sequence[tuple[str, str]]) -> list[gr.HTML]:
+    """Return components side by side, or one below the other on a narrow page."""
+    components = []
     with gr.Row():
         for value, elem_id in pieces:
             with gr.Column(min_width=340):
-                made.append(_html(value, elem_id))
-    return made
-
-
-def _values(parts: Sequence[Any]) -> list[Any]:
-    return [part.value for part in parts]
+                components.append(_html(value, elem_id))
+    return components

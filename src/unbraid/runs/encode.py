@@ -40,7 +40,9 @@ def load_trained(
     saved = checkpoint.read(file or run.checkpoint_file, config.identity())
     parts = fresh_parts(config, table.shape)
     # Kept weights may lack what only training needs; it stays as it was drawn, and unused.
-    unused = {n: w for n, w in parts.state_dict().items() if _part(n) in config.method.training_only}
+    unused = {
+        n: w for n, w in parts.state_dict().items() if _part(n) in config.method.training_only
+    }
     parts.load_state_dict({**unused, **parts_in(saved)})
     return Trained(config, parts.to(device).eval(), saved.step)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 
-class Stop(list[int]):
+class DeferredSignals(list[int]):
     """Numbers of the signals received so far; true as soon as there is one."""
 
     def __init__(self) -> None:
@@ -28,14 +28,14 @@ class Stop(list[int]):
         Raises
         ------
         KeyboardInterrupt
-            Inside `at_once`.
+            Inside `interruptible`.
         """
         self.append(number)
         if not self._deferred:
             raise KeyboardInterrupt
 
     @contextlib.contextmanager
-    def at_once(self) -> Iterator[None]:
+    def interruptible(self) -> Iterator[None]:
         """Raise KeyboardInterrupt as soon as a signal arrives inside this block.
 
         Yields
@@ -57,24 +57,24 @@ class Stop(list[int]):
 
 
 @contextlib.contextmanager
-def stoppable() -> Iterator[Stop]:
+def deferred_signals() -> Iterator[DeferredSignals]:
     """Collect SIGINT and SIGTERM instead of obeying them at once, so that a step is always whole.
 
     Yields
     ------
-    Stop
+    DeferredSignals
         Signals received so far. Outside the main thread it stays empty, because only the main
         thread may set signal handlers.
 
     Examples
     --------
     >>> import signal
-    >>> with stoppable() as stop:
+    >>> with deferred_signals() as stop:
     ...     signal.raise_signal(signal.SIGINT)
     ...     print(bool(stop))
     True
     """
-    received = Stop()
+    received = DeferredSignals()
     try:
         old_handlers = {
             number: signal.signal(number, received.receive)

@@ -7,7 +7,6 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import tomli_w
 
@@ -15,8 +14,14 @@ from unbraid.errors import UserError
 from unbraid.files import written_atomically
 from unbraid.runs.checkpoint import previous_path
 from unbraid.runs.config import Budget, Config
+from unbraid.runs.records import LogRecord, SessionRecord
 
-__all__ = ["Budget", "Config", "Run"]
+__all__ = ["WORKER_LOCK", "Budget", "Config", "Run"]
+
+# Lock of a run directory that a worker process holds from start to end. The trainer in it holds the
+# default lock as every trainer does. A worker waits for the one before it, whose parent may have
+# been killed; a trainer refuses a directory in use.
+WORKER_LOCK = ".worker.lock"
 
 
 @dataclass(frozen=True)
@@ -254,12 +259,12 @@ class Run:
                 " a copy"
             ) from error
 
-    def read_log(self) -> list[dict[str, Any]]:
+    def read_log(self) -> list[LogRecord]:
         """Read the log.
 
         Returns
         -------
-        list of dict
+        list of LogRecord
             Records in order of steps, up to the first that is incomplete because the process was
             killed while it was written. Empty if there is no log.
         """
@@ -271,3 +276,15 @@ class Run:
                 except ValueError:
                     break
         return records
+
+    def read_provenance(self) -> list[SessionRecord]:
+        """Read the records of all training sessions.
+
+        Returns
+        -------
+        list of SessionRecord
+            Sessions in the order in which they ended. Empty if there is no provenance file.
+        """
+        if not self.provenance_file.exists():
+            return []
+        return json.loads(self.provenance_file.read_text())

@@ -1,7 +1,4 @@
-"""Where a study's runs are carried out: here, by worker processes, or as an executor of its own.
-
-An executor takes jobs, hands back results as they come, and is told to stop.
-"""
+"""Executors: where the runs of a study are trained. Here: by worker processes on this machine."""
 
 from __future__ import annotations
 
@@ -11,82 +8,101 @@ import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, Protocol, runtime_checkable
 
-from unbraid.engine.workers import cores
-from unbraid.errors import UserError
+from unbraid.engine.workers import num_cores
+from unbraid.errors import ArgumentError
 from unbraid.runs.device import usable_device
 from unbraid.studies.store import Store
 from unbraid.studies.study import Job, Study, populations
 from unbraid.studies.supervise import supervise
 
-# Of a population on one GPU: a table's ten seeds.
+# Members of a population on a GPU by default: the ten seeds of a row.
 MEMBERS = 10
 
 
 @runtime_checkable
 class Executor(Protocol):
-    """Carries out jobs somewhere."""
+    """Trains and scores the jobs of a study."""
 
     place: str
 
     def start(self, jobs: list[Job], study: Study, store: Store) -> None:
-        """Begin with the jobs, in their order."""
+        """Start the jobs in their order."""
         ...
 
     def collect(self, seconds: float) -> list[dict[str, Any]]:
-        """Results that came since the last call, after waiting for at most so long."""
+        """Return the results since the last call; wait at most this long for one."""
         ...
 
     def stop(self) -> None:
-        """End every worker, with a checkpoint."""
+        """Stop every worker, with a checkpoint."""
         ...
 
 
-def members_of(device: str, members: int | None) -> int:
-    """How many members a worker takes, by default one on a core and MEMBERS on a GPU."""
+def max_members(device: str, members: int | None) -> int:
+    """Return how many members a population may have, by default 1 on a CPU and 10 on a GPU."""
     if members is not None and members < 1:
-        raise UserError(f"members={members}: a population has members; give --members 1 or more")
+        raise ArgumentError("members", members, "must be at least 1", "set `members` to 1 or more")
     return members or (1 if device == "cpu" else MEMBERS)
 
 
-class Local:
-    """Worker processes on this machine: one thread each, or one GPU with a population on it."""
+class LocalExecutor:
+    """Worker processes on this machine, each with one thread or with one GPU.
+
+    Parameters
+    ----------
+    workers : int, optional
+        Number of processes, by default one per core or per GPU.
+    device : str, optional
+        Device of torch, default "cpu".
+    members : int, optional
+        Number of members of a population, by default 1 on a CPU and 10 on a GPU.
+
+    Raises
+    ------
+    UserError
+        If a number is less than 1, or if there is no GPU for the device "cuda".
+    """
 
     def __init__(
         self, workers: int | None = None, device: str = "cpu", members: int | None = None
     ) -> None:
-        self._device, self._members = device, members_of(device, members)
+        self._device, self._members = device, max_members(device, members)
         gpus = [] if device == "cpu" else _gpus()
-        self.workers = (len(gpus) or cores()) if workers is None else workers
+        self.workers = (len(gpus) or num_cores()) if workers is None else workers
         if self.workers < 1:
-            raise UserError(f"workers={self.workers}: runs need a worker; give --workers 1 or more")
-        many = "s" if self.workers > 1 else ""
-        used = min(self.workers, len(gpus))
-        where = f"on {used} of its GPUs" if gpus else "on this machine"
-        self.place = f"{self.workers} worker{many} {where}"
-        # What each worker that is started takes, and gives back.
-        self._places: queue.SimpleQueue[dict[str, str]] = queue.SimpleQueue()
+            raise ArgumentError(
+                "workers", self.workers, "must be at least 1", "set `workers` to 1 or more"
+            )
+        plural = "s" if self.workers > 1 else ""
+        where = f"on {min(self.workers, len(gpus))} of its GPUs" if gpus else "on this machine"
+        self.place = f"{self.workers} worker{plural} {where}"
+        # Environments of workers; one is taken by every worker that starts and returned at its end.
+        self._environments: queue.SimpleQueue[dict[str, str]] = queue.SimpleQueue()
         for number in range(self.workers):
-            only = {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {}
-            self._places.put(only)
+            environment = {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {}
+            self._environments.put(environment)
         self._stop = threading.Event()
         self._pool = ThreadPoolExecutor(self.workers)
         self._futures: set[Future[list[dict[str, Any]]]] = set()
 
     def start(self, jobs: list[Job], study: Study, store: Store) -> None:
+        """Start the jobs in their order."""
         for population in populations(jobs, self._members):
-            self._futures.add(self._pool.submit(self._carry_out, population, study, store))
+            self._futures.add(self._pool.submit(self._run, population, study, store))
 
     def collect(self, seconds: float) -> list[dict[str, Any]]:
+        """Return the results since the last call; wait at most this long for one."""
         finished, self._futures = wait(self._futures, seconds, FIRST_COMPLETED)
         return [result for future in finished for result in future.result()]
 
     def stop(self) -> None:
+        """Stop every worker, with a checkpoint."""
         self._stop.set()
-        # What ended well in the meantime is in its run directory, and gathered at the next start.
+        # Runs that end meanwhile have a result in their directories, which the next start collects.
         self._pool.shutdown(cancel_futures=True)
 
-    def _carry_out(self, population: list[Job], study: Study, store: Store) -> list[dict[str, Any]]:
-        place = self._places.get()
+    def _run(self, population: list[Job], study: Study, store: Store) -> list[dict[str, Any]]:
+        environment = self._environments.get()
         try:
             return supervise(
                 population,
@@ -95,20 +111,20 @@ class Local:
                 retries=study.retries,
                 hang_timeout_minutes=study.hang_timeout_minutes,
                 stop=self._stop,
-                environment=place,
+                environment=environment,
             )
         finally:
-            self._places.put(place)
+            self._environments.put(environment)
 
 
 def _gpus() -> list[str]:
-    """What each GPU that this process may use is called."""
+    """Return the names of the GPUs that this process may use."""
     import torch
 
-    # Asked without making anything on it: each GPU is left to its worker.
+    # Does not initialise CUDA: each GPU is left to its worker.
     number = torch.cuda.device_count()
     if not number:
         usable_device("cuda")
-    told = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    named = [one.strip() for one in told.split(",") if one.strip()]
-    return (named or [str(one) for one in range(number)])[:number]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    names = [name.strip() for name in visible if name.strip()]
+    return (names or [str(i) for i in range(number)])[:number]

@@ -1,10 +1,9 @@
-"""Runs from beginning to end, as a process of their own: train, score as they go, evaluate.
+"""Train and score runs of a study in this process: `python -m unbraid.studies.worker DIR`.
 
-`python -m unbraid.studies.worker DIR` takes its jobs, one or the members of a population, as one
-line of JSON on its standard input, which then stays open: at its end, that is when whoever started
-the worker is gone, the worker stops with a checkpoint. Each run is in DIR under its job's name, and
-has result.json there once it is done. Exit code 0 if all are; 2, and a line for each, for those
-that the engine refuses.
+Reads its jobs, one or the members of a population, as one line of JSON from its standard input,
+where `supervise` writes them. Each run is in DIR under the name of its job and has a result.json
+when it is finished. The exit code is 0 if all runs are, and 2 after a failure, whose reason is sent
+to the parent.
 """
 
 from __future__ import annotations
@@ -12,216 +11,231 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
-import signal
 import sys
-import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from unbraid.codes import Codes
 from unbraid.data import cache, load
 from unbraid.data.images import ImageTable
 from unbraid.engine import train
 from unbraid.engine.device_dataset import DeviceDataset
-from unbraid.engine.gpu_population import in_one_step, train_together
+from unbraid.engine.gpu_population import can_train_together, train_together
 from unbraid.engine.trainer import CHECKPOINT_SECONDS
+from unbraid.engine.workers import report_failures, start_worker
 from unbraid.errors import UnbraidError
-from unbraid.evaluation.scores import drawn, evaluate
+from unbraid.evaluation.records import Evaluation
+from unbraid.evaluation.scores import evaluate, sample_images
 from unbraid.files import directory_lock, written_atomically
 from unbraid.metrics import suite
 from unbraid.runs import Config, Run
 from unbraid.runs.device import usable_device
-from unbraid.runs.run import WORKER_LOCK
 from unbraid.runs.encode import encode, load_trained
+from unbraid.runs.run import WORKER_LOCK
+from unbraid.studies.results import DONE
 from unbraid.studies.samples import save_sample
 from unbraid.studies.study import Job, PrimaryScore
 
+# Scores of a run by their names, at each evaluated step.
+EvalScores = dict[str, dict[str, float | None]]
+
 
 def work(members: Mapping[Run, Job], table: ImageTable, *, device: str = "cpu") -> dict[Run, str]:
-    """Train, score every checkpoint asked for, evaluate the last; continues what is there.
+    """Train the runs, score the requested checkpoints, and evaluate the last one.
 
-    What is trained, for this study or another, is only evaluated. The members differ in their seed
-    alone. On a GPU they are trained as one population, elsewhere one after another. Returns why
-    those failed that did; no other is held up by them.
+    Existing runs are resumed; those that are trained, for this or another study, are only
+    evaluated. On a GPU all members are trained in the same steps, elsewhere one after another.
+
+    Parameters
+    ----------
+    members : mapping
+        Job of each run directory. The jobs differ in their seed only.
+    table : ImageTable
+        Dataset of all members.
+    device : str, optional
+        Device of torch, default "cpu".
+
+    Returns
+    -------
+    dict
+        Reason of each failure. The other runs are finished.
     """
-    lost: dict[Run, str] = {}
-    one = next(iter(members.values()))
-    steps, scoring = one.config.budget.steps, one.scoring
-    index = drawn(table, scoring.sample)
-    scored = {run: _read_checkpoints(run) for run in members}
-    pictures: DeviceDataset | None = None
-    if len(members) > 1 and in_one_step(one.config.method, device):
-        pictures = DeviceDataset(table, usable_device(device))
+    failures: dict[Run, str] = {}
+    first = next(iter(members.values()))
+    steps, scoring = first.config.budget.steps, first.scoring
+    index = sample_images(table, scoring.sample)
+    scores = {run: _read_eval_scores(run) for run in members}
+    dataset: DeviceDataset | None = None
+    if len(members) > 1 and can_train_together(first.config.method, device):
+        dataset = DeviceDataset(table, usable_device(device))
     for step in eval_steps(steps, scoring.checkpoints):
-        # Scored to the end once, it is trained on if its last checkpoint has been lost since.
-        behind = {
-            run: _until(step, job.config.with_fingerprint_of(table))
+        # The last step is always trained: a run with all scores may have lost its checkpoint.
+        unfinished = {
+            run: _with_steps(job.config.with_fingerprint_of(table), step)
             for run, job in members.items()
-            if run not in lost and (step == steps or str(step) not in scored[run])
+            if run not in failures and (step == steps or str(step) not in scores[run])
         }
-        lost |= _train(behind, table, device, pictures)
-        for run in behind:
-            if run in lost:
-                continue
-            with _noted(run, lost):
-                _look(run, members[run], step, scored[run], table, index, device)
+        failures |= _train(unfinished, table, device, dataset)
+        for run in unfinished:
+            if run not in failures:
+                with _failures_noted(run, failures):
+                    _eval_step(run, members[run], step, scores[run], table, index, device)
     for run, job in members.items():
-        if run in lost:
-            continue
-        with _noted(run, lost):
-            metrics, last = ",".join(scoring.metrics), scoring.images or None
-            outcome = evaluate(run, table, metrics=metrics, images=last, device=device)
-            _write(run.result_file, _result(job, run, outcome, scored[run]))
-    return lost
-
-
-def _train(
-    members: Mapping[Run, Config], table: ImageTable, device: str, pictures: DeviceDataset | None
-) -> dict[Run, str]:
-    """Train each to the end of its budget, together on `pictures`; why those failed that did."""
-    lost: dict[Run, str] = {}
-    if pictures is not None:
-        how = {"device": device, "checkpoint_seconds": CHECKPOINT_SECONDS, "pictures": pictures}
-        failed = train_together(members, table, **how)
-        return {run: failed[run.path.name] for run in members if run.path.name in failed}
-    for run, config in members.items():
-        with _noted(run, lost):
-            train(config, table, run.path, resume=True, device=device)
-    return lost
-
-
-def _until(step: int, config: Config) -> Config:
-    return dataclasses.replace(config, budget=dataclasses.replace(config.budget, steps=step))
-
-
-@contextlib.contextmanager
-def _noted(run: Run, lost: dict[Run, str]) -> Iterator[None]:
-    try:
-        yield
-    except UnbraidError as error:
-        lost[run] = str(error)
-
-
-def _look(
-    run: Run,
-    job: Job,
-    step: int,
-    scored: dict[str, dict[str, float | None]],
-    table: ImageTable,
-    index: np.ndarray,
-    device: str,
-) -> None:
-    """Score the sample at this step, if that is asked for; keep the last step's codes."""
-    last = step == job.config.budget.steps
-    known = str(step) in scored
-    if known and not (last and not run.sample_file.exists()):
-        return
-    codes = encode(load_trained(run, table, device), table, index=index)
-    if job.scoring.checkpoints and not known:
-        scored[str(step)] = _score(job, codes, table.factors.factors_of(index), table)
-        _write(run.eval_scores_file, scored)
-    if last:
-        save_sample(run, codes)
+        if run not in failures:
+            with _failures_noted(run, failures):
+                metrics, images = ",".join(scoring.metrics), scoring.images or None
+                evaluation = evaluate(run, table, metrics=metrics, images=images, device=device)
+                _write_json(run.result_file, _result(job, run, evaluation, scores[run]))
+    return failures
 
 
 def eval_steps(steps: int, checkpoints: int) -> list[int]:
-    """After which steps a checkpoint is scored: evenly spaced, the last step always."""
+    """Return the steps after which a checkpoint is scored: evenly spaced, with the last step."""
     number = min(max(1, checkpoints), steps)
     return [steps * (i + 1) // number for i in range(number)]
 
 
 def read_result(run: Run) -> dict[str, Any]:
-    """What `work` left of a run that is done; OSError or ValueError if there is nothing whole."""
+    """Return the result that `work` wrote; OSError or ValueError if it is missing or damaged."""
     return json.loads(run.result_file.read_text())
+
+
+def _train(
+    members: Mapping[Run, Config], table: ImageTable, device: str, dataset: DeviceDataset | None
+) -> dict[Run, str]:
+    """Train each run to the end of its budget, together if `dataset` is there."""
+    failures: dict[Run, str] = {}
+    if dataset is not None:
+        reasons = train_together(
+            members,
+            table,
+            device=device,
+            checkpoint_seconds=CHECKPOINT_SECONDS,
+            dataset=dataset,
+        )
+        return {run: reasons[run.path.name] for run in members if run.path.name in reasons}
+    for run, config in members.items():
+        with _failures_noted(run, failures):
+            train(config, table, run.path, resume=True, device=device)
+    return failures
+
+
+def _with_steps(config: Config, steps: int) -> Config:
+    return dataclasses.replace(config, budget=dataclasses.replace(config.budget, steps=steps))
+
+
+@contextlib.contextmanager
+def _failures_noted(run: Run, failures: dict[Run, str]) -> Iterator[None]:
+    try:
+        yield
+    except UnbraidError as error:
+        failures[run] = str(error)
+
+
+def _eval_step(
+    run: Run,
+    job: Job,
+    step: int,
+    scores: dict[str, dict[str, float | None]],
+    table: ImageTable,
+    index: np.ndarray,
+    device: str,
+) -> None:
+    """Score the sample at this step unless it is scored; write the codes of the last step."""
+    is_last = step == job.config.budget.steps
+    is_scored = str(step) in scores
+    if is_scored and not (is_last and not run.sample_file.exists()):
+        return
+    codes = encode(load_trained(run, table, device), table, index=index)
+    if job.scoring.checkpoints and not is_scored:
+        scores[str(step)] = _score(job, codes, table.factors.factors_of(index), table)
+        _write_json(run.eval_scores_file, scores)
+    if is_last:
+        save_sample(run, codes)
 
 
 def _score(
     job: Job, codes: Codes, factors: np.ndarray, table: ImageTable
 ) -> dict[str, float | None]:
-    """The sample's scores by the protocols asked for; none where there is no code for one."""
+    """Score the sample by the requested protocols, except those that do not apply to it."""
     scores: dict[str, float | None] = {}
     label = table.factors.label
-    for one in job.scoring.by:
-        discrete = one.metric == "classification"
-        if discrete and codes.category is None:
+    for spec in job.scoring.by:
+        needs_category = spec.metric == "classification"
+        if needs_category and codes.category is None:
             continue
-        if suite.unsupported_reason(one.metric, factors, label, table.name) is not None:
+        if suite.unsupported_reason(spec.metric, factors, label, table.name) is not None:
             continue
-        given = factors[:, table.factors.position(label)] if discrete and label else factors
-        rows = {row["metric"]: row["score"] for row in suite.score_rows(one, codes, given)}
-        for part in one.parts or ("",):
-            head = PrimaryScore(one, part)
-            scores[head.name] = rows[head.title]
+        targets = factors[:, table.factors.position(label)] if needs_category and label else factors
+        rows = {row["metric"]: row["score"] for row in suite.score_rows(spec, codes, targets)}
+        for part in spec.parts or ("",):
+            score = PrimaryScore(spec, part)
+            scores[score.name] = rows[score.title]
     return scores
 
 
-def _result(
-    job: Job, run: Run, outcome: dict[str, Any], scored: dict[str, dict[str, float | None]]
-) -> dict[str, Any]:
-    sessions = json.loads(run.provenance_file.read_text())
-    # One that is only evaluated here was made elsewhere; a kill leaves no session that tells of it.
-    made = [s for s in sessions if s["to_step"] > s["from_step"]] or sessions
-    log = run.read_log()
+def _result(job: Job, run: Run, evaluation: Evaluation, scores: EvalScores) -> dict[str, Any]:
+    sessions = run.read_provenance()
+    # Sessions without a step only evaluated a run that was trained elsewhere.
+    training = [s for s in sessions if s.get("to_step", 0) > s["from_step"]] or sessions
+    seconds = sum(s.get("seconds", 0.0) / s.get("members", 1) for s in sessions)
+    last = training[-1]
     return {
         "key": job.key,
-        "status": "done",
+        "status": DONE,
         **job.config.as_table(),
-        "step": outcome["step"],
-        "images": outcome["images"],
-        "scores": outcome["scores"],
-        "kl": outcome["kl"],
-        "checkpoints": scored,
+        "step": evaluation.step,
+        "images": evaluation.images,
+        "scores": evaluation.scores,
+        "kl": evaluation.kl,
+        "checkpoints": scores,
         "sample": job.scoring.sample,
-        "elbo": log[-1]["elbo"],
-        "training_seconds": round(sum(s["seconds"] / s.get("members", 1) for s in sessions), 1),
-        "started": made[0]["started"],
-        **{key: made[-1][key] for key in ("unbraid", "torch", "python", "machine", "device")},
+        "elbo": run.read_log()[-1]["elbo"],
+        "training_seconds": round(seconds, 1),
+        "started": training[0]["started"],
+        "unbraid": last["unbraid"],
+        "torch": last["torch"],
+        "python": last["python"],
+        "machine": last["machine"],
+        "device": last["device"],
     }
 
 
-def _read_checkpoints(run: Run) -> dict[str, dict[str, float | None]]:
-    path = run.eval_scores_file
-    return json.loads(path.read_text()) if path.exists() else {}
+def _read_eval_scores(run: Run) -> EvalScores:
+    file = run.eval_scores_file
+    return json.loads(file.read_text()) if file.exists() else {}
 
 
-def _write(path: Path, value: dict[str, Any]) -> None:
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
     with written_atomically(path) as file:
         file.write(json.dumps(value, indent=2).encode())
 
 
-def _stop_with_whoever_started_this() -> None:
-    sys.stdin.read()
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
 def main() -> int:
-    """The process: one thread for the numbers, another to notice that it is an orphan."""
-    given = json.loads(sys.stdin.readline())
-    jobs = [Job.from_table(table) for table in given["jobs"]]
+    """Read the jobs, wait for the locks and work; return the exit code."""
+    order = json.loads(sys.stdin.buffer.readline())
+    jobs = [Job.from_table(table) for table in order["jobs"]]
     members = {Run(Path(sys.argv[1]) / job.name): job for job in jobs}
-    threading.Thread(target=_stop_with_whoever_started_this, daemon=True).start()
-    torch.set_num_threads(1)
+    start_worker()
     try:
-        with contextlib.ExitStack() as held:
+        with contextlib.ExitStack() as locks:
             for run in members:
-                held.enter_context(directory_lock(run.path, WORKER_LOCK, timeout=-1))
-            # Several workers on a new machine would draw the same dataset over each other.
+                locks.enter_context(directory_lock(run.path, WORKER_LOCK, timeout=-1))
+            # Several workers on a new machine would generate the same dataset at the same time.
             with directory_lock(cache.cache_dir(), timeout=-1):
                 table = load(jobs[0].config.data)
-            lost = work(members, table, device=given["device"])
+            failures = work(members, table, device=order["device"])
     except UnbraidError as error:
-        print(f"unbraid: {error}", file=sys.stderr)
-        return 2
+        failures = dict.fromkeys(members, str(error))
     except KeyboardInterrupt:
         return 130
-    for run, why in lost.items():
-        print(f"unbraid: {run.path.name}: {why}", file=sys.stderr)
-    return 2 if lost else 0
+    report_failures({run.path.name: reason for run, reason in failures.items()})
+    for run, reason in failures.items():
+        print(f"unbraid: {run.path.name}: {reason}", file=sys.stderr)
+    return 2 if failures else 0
 
 
 if __name__ == "__main__":
