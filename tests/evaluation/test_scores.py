@@ -1,4 +1,4 @@
-"""A run's scores: every protocol, on every image, in scores.json."""
+"""Scores of a run: every protocol, on every image, in scores.json."""
 
 import dataclasses
 import json
@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from unbraid.data.images import ImageTable
-from unbraid.errors import UserError
-from unbraid.evaluation.scores import as_text, drawn, evaluate
+from unbraid.errors import ArgumentError
+from unbraid.evaluation.scores import as_text, evaluate, sample_images
 from unbraid.metrics import suite
 from unbraid.metrics.factor_vae import PROTOCOLS
 from unbraid.runs import Run
@@ -18,7 +18,7 @@ from unbraid.runs.encode import encode, load_trained
 
 @pytest.fixture(scope="module")
 def small(table: ImageTable) -> ImageTable:
-    """The corner of dSprites with 2 scales, 2 positions each way: 3·2·40·2·2 items."""
+    """Part of dSprites with 2 scales and 2 positions each way: 3·2·40·2·2 images."""
     grid = np.meshgrid(*[np.arange(n) for n in (3, 2, 40, 2, 2)], indexing="ij")
     factors = np.stack([g.reshape(-1) for g in grid], axis=1)
     space = dataclasses.replace(table.factors, sizes=(3, 2, 40, 2, 2))
@@ -26,49 +26,49 @@ def small(table: ImageTable) -> ImageTable:
     return dataclasses.replace(table, bits=bits, factors=space)
 
 
-def test_every_protocol_is_there_and_no_score_is_without_one(
+def test_every_protocol_is_scored_and_every_score_names_its_protocol(
     tiny_run: Run, small: ImageTable
 ) -> None:
-    outcome = evaluate(tiny_run, small)
-    assert json.loads(tiny_run.scores_file.read_text()) == outcome
-    protocols = [row["protocol"] for row in outcome["scores"]]
+    evaluation = evaluate(tiny_run, small)
+    content = json.loads(tiny_run.scores_file.read_text())
+    assert content == evaluation.to_json()
+    protocols = [row["protocol"] for row in evaluation.scores]
     assert protocols == [*PROTOCOLS, "one_to_one", "majority", "nmi"]
-    assert outcome["images"] == len(small) == 960
-    assert outcome["checkpoint"] == "last"
-    assert outcome["step"] == 12
-    assert np.sum(outcome["images_by_category_and_shape"]) == 960
-    text = as_text(outcome)
-    for row in outcome["scores"]:
+    assert evaluation.images == len(small) == 960
+    assert evaluation.checkpoint == "last"
+    assert evaluation.step == 12
+    assert np.sum(content["images_by_category_and_shape"]) == 960
+    text = as_text(evaluation)
+    for row in evaluation.scores:
         assert f"{row['protocol']:24}{row['score']:8.4f}" in text
     assert "chance 0.3333" in text
-    assert evaluate(tiny_run, small) == outcome
+    assert evaluate(tiny_run, small) == evaluation
 
 
-def test_a_look_at_some_images_is_that_of_a_dataset_of_them(
+def test_a_quick_estimate_equals_an_evaluation_of_a_dataset_of_those_images(
     tiny_run: Run, small: ImageTable
 ) -> None:
-    """Scored on 300 images: what their codes and labels alone give; all is another evaluation."""
-    whole = evaluate(tiny_run, small)
-    some = evaluate(tiny_run, small, images=300)
-    assert some["images"] == 300
-    index = drawn(small, 300)
+    """300 images: their codes and labels alone determine the scores, in a file of their own."""
+    full = evaluate(tiny_run, small)
+    subset = evaluate(tiny_run, small, images=300)
+    assert subset.images == 300
+    index = sample_images(small, 300)
     assert len(np.unique(index)) == 300
-    codes = encode(load_trained(tiny_run, small), small, precision=some["precision"], index=index)
+    codes = encode(load_trained(tiny_run, small), small, precision=subset.precision, index=index)
     factors = small.factors.factors_of(index)
-    for row in some["scores"]:
-        given = factors[:, 0] if row["name"] == "classification" else factors
-        job = suite.MetricSpec(row["name"], row["protocol"])
-        assert suite.score_rows(job, codes, given) == [row]
-    assert np.sum(some["images_by_category_and_shape"]) == 300
-    # A look takes the place of no whole evaluation.
-    assert json.loads(tiny_run.scores_file.read_text()) == whole
-    assert json.loads((tiny_run.path / "scores-300.json").read_text()) == some
-    assert evaluate(tiny_run, small, images=960) == whole
-    with pytest.raises(UserError, match="images=99: too few to score; give --images 100 or more"):
+    for row in subset.scores:
+        targets = factors[:, 0] if row["name"] == "classification" else factors
+        spec = suite.MetricSpec(row["name"], row["protocol"])
+        assert suite.score_rows(spec, codes, targets) == [row]
+    assert np.sum(subset.confusion) == 300
+    assert json.loads(tiny_run.scores_file.read_text()) == full.to_json()
+    assert json.loads(tiny_run.subset_scores_file(300).read_text()) == subset.to_json()
+    assert evaluate(tiny_run, small, images=960) == full
+    with pytest.raises(ArgumentError, match="images=99: must be at least 100"):
         evaluate(tiny_run, small, images=99)
 
 
-def test_encoding_is_the_parts_word(tiny_run: Run, small: ImageTable) -> None:
+def test_codes_are_those_of_the_encoder(tiny_run: Run, small: ImageTable) -> None:
     trained = load_trained(tiny_run, small)
     index = np.arange(0, 960, 7)
     codes = encode(trained, small, index=index)

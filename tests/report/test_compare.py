@@ -123,6 +123,6 @@ def test_a_deterministic_code_is_scored_without_a_kl(
     grid = np.stack(np.unravel_index(np.arange(48), space.sizes), axis=1)
     bits = np.array(table.bits[table.factors.index_of(grid)])
     small = dataclasses.replace(table, bits=bits, factors=space)
-    outcome = evaluate(tiny_runs["qlae"], small)
-    assert outcome["kl"] is None
-    assert "KL per dimension" not in as_text(outcome)
+    evaluation = evaluate(tiny_runs["qlae"], small)
+    assert evaluation.kl is None
+    assert "KL per dimension" not in as_text(evaluation)

@@ -1,5 +1,6 @@
 """Information by stage: the arithmetic, the records and the figure."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -37,28 +38,29 @@ def run(tiny_run: Run, tmp_path: Path) -> Run:
 
 
 def test_every_stage_is_measured_on_the_same_images(run: Run, table: ImageTable) -> None:
-    outcome = information.measure(run, table, images=256, seed=1, stages=True)
-    assert json.loads((run.path / "information.json").read_text()) == outcome
-    rows = outcome["stages"]
-    assert [row["step"] for row in rows] == [3, 6, 9, 12]
-    assert rows[-1]["information_of_prefix"] == outcome["information_of_prefix"]
-    assert rows[-1]["information_by_dimension"] == outcome["information_by_dimension"]
-    assert len({tuple(row["information_of_prefix"]) for row in rows}) == 4
+    terms = information.measure(run, table, images=256, seed=1, stages=True)
+    assert json.loads((run.path / "information.json").read_text()) == terms.to_json()
+    rows = terms.stages
+    assert rows is not None
+    assert [row.step for row in rows] == [3, 6, 9, 12]
+    assert rows[-1].information_of_prefix == terms.information_of_prefix
+    assert rows[-1].information_by_dimension == terms.information_by_dimension
+    assert len({tuple(row.information_of_prefix) for row in rows}) == 4
     prefix, single = (
-        np.array([row[key] for row in rows])
+        np.array([getattr(row, key) for row in rows])
         for key in ("information_of_prefix", "information_by_dimension")
     )
     # The telescoping sum, exactly: each sample's logarithms cancel.
     total = stage_figure.summands(prefix, single).sum(axis=1)
-    assert total == pytest.approx([row["total_correlation"] for row in rows], abs=1e-9)
+    assert total == pytest.approx([row.total_correlation for row in rows], abs=1e-9)
     # Without stages, the other terms are the same.
     plain = information.measure(run, table, images=256, seed=1)
-    assert plain == {key: value for key, value in outcome.items() if key != "stages"}
-    stage_figure.draw(run.path / "stages.png", outcome, "tiny")
+    assert plain == dataclasses.replace(terms, stages=None)
+    stage_figure.draw(run.path / "stages.png", terms, "tiny")
     with Image.open(run.path / "stages.png") as picture:
         assert np.asarray(picture.convert("L")).std() > 5
 
 
 def test_a_run_without_stages_is_named(tiny_runs: dict[str, Run], table: ImageTable) -> None:
-    with pytest.raises(UserError, match="it holds no stages/, so its method has none"):
+    with pytest.raises(UserError, match="the run has no stage checkpoints"):
         information.measure(tiny_runs["vae"], table, images=64, stages=True)

@@ -62,7 +62,7 @@ def evaluate(
     directory = Run(run)
     use_threads(threads)
     table = load(directory.read_config().data)
-    outcome = scores.evaluate(
+    evaluation = scores.evaluate(
         directory,
         table,
         metrics=metrics,
@@ -72,5 +72,5 @@ def evaluate(
         images=images,
         device=device,
     )
-    print(scores.as_text(outcome))
-    print(f"written to {scores.scores_file(directory, table, outcome.images)}")
+    print(scores.as_text(evaluation))
+    print(f"written to {scores.scores_file(directory, table, evaluation.images)}")

@@ -46,10 +46,10 @@ def information(
     directory = Run(run)
     use_threads(threads)
     table = load(directory.read_config().data)
-    outcome = information.measure(directory, table, images=images, seed=seed, stages=stages)
-    print(information.as_text(outcome))
-    print(f"written to {directory.path / 'information.json'}")
+    report = information.measure(directory, table, images=images, seed=seed, stages=stages)
+    print(information.as_text(report))
+    print(f"written to {directory.information_file}")
     if stages:
-        picture = directory.path / "stages.png"
-        stage_figure.draw(picture, outcome, f"{outcome['method']}, {directory.path.name}")
+        picture = directory.stage_figure
+        stage_figure.draw(picture, report, f"{report.method}, {directory.path.name}")
         print(f"written to {picture}")

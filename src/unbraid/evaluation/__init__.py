@@ -1,1 +1,1 @@
-"""A trained run, scored: by the metrics and by the information terms."""
+"""Evaluation of a trained run: its scores under named protocols, and its information terms."""

@@ -1,9 +1,9 @@
-"""The information terms of a run: what its code holds of images, and how it is spread."""
+"""Information terms of a run: how much its code knows of an image, and how that is distributed."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,7 +13,13 @@ from torch import Tensor
 from unbraid import information
 from unbraid.codes import Codes
 from unbraid.data.images import ImageTable
-from unbraid.errors import UserError
+from unbraid.errors import ArgumentError, UserError
+from unbraid.evaluation.records import (
+    InformationReport,
+    InformationTerms,
+    StageInformation,
+    TermErrors,
+)
 from unbraid.files import written_atomically
 from unbraid.methods import Method
 from unbraid.runs.codes_cache import encode_once
@@ -26,138 +32,195 @@ BATCH = 64
 
 def measure(
     run: Run, table: ImageTable, *, images: int = 10_000, seed: int = 0, stages: bool = False
-) -> dict[str, Any]:
-    """I(x;z), TC(z), Σ_i KL(q(z_i) ‖ p(z_i)) and their residual; written to information.json.
+) -> InformationReport:
+    """Estimate I(x;z), TC(z) and Σ_i KL(q(z_i) ‖ p(z_i)) and write information.json.
 
-    x is uniform over `images` drawn by `seed` without replacement, which stand for the dataset:
-    q(z) is the mixture of their posteriors and I(x;z) at most ln `images`. One z a posterior, in
-    float64. Beside it, what batches of 64 of them would say. With `stages`, I(x; z_{1:i}) and
-    I(x; z_i) at the end of every stage too, by the same images and noise. Nats per image. UserError
-    for a run whose code is not random, fewer images than a batch or more than there are, or no
-    stage kept.
+    x is uniform over images sampled without replacement: q(z) is the mixture of their posteriors,
+    and I(x;z) is at most ln `images`. One z is sampled from every posterior; all terms are computed
+    in float64. The estimates from batches of 64 images are reported too, for comparison.
+
+    Parameters
+    ----------
+    run : Run
+        A run with a checkpoint.
+    table : ImageTable
+        The dataset that the run was trained on.
+    images : int, default 10000
+        Number of images sampled from the dataset; the cost grows quadratically.
+    seed : int, default 0
+        Seed for sampling the images and the noise of z.
+    stages : bool, default False
+        Whether to compute I(x; z_1 … z_i) and I(x; z_i) at the end of every stage too, with the
+        same images and noise.
+
+    Returns
+    -------
+    InformationReport
+        The content of the written file; all terms in nats per image.
+
+    Raises
+    ------
+    ArgumentError
+        If `images` is less than the batch size or more than the dataset has.
+    UserError
+        If the code is deterministic, or if `stages` is set and the run has no stage checkpoints.
     """
     if not BATCH <= images <= len(table):
-        raise UserError(
-            f"images={images}: they make batches of {BATCH} and are drawn from {len(table)}; give"
-            f" --images {BATCH} to {len(table)}"
+        raise ArgumentError(
+            "images",
+            images,
+            f"must be between {BATCH}, the batch size, and {len(table)}, the size of the dataset",
+            f"set `images` to {min(10_000, len(table))}, for example",
         )
-    ends = load_stages(run, table) if stages else [load_trained(run, table)]
-    if stages and len(ends) == 1:
+    checkpoints = load_stages(run, table) if stages else [load_trained(run, table)]
+    if stages and len(checkpoints) == 1:
         raise UserError(
-            f"{run.path}: it holds no stages/, so its method has none or it was trained before they"
-            " were kept; leave --stages out"
+            f"{run.path}: the run has no stage checkpoints, as its method has no stages or an early"
+            " version trained it; leave out `stages`"
         )
-    trained = ends[-1]
+    trained = checkpoints[-1]
+    config = trained.config
     rng = np.random.default_rng(seed)
     index = rng.choice(len(table), images, replace=False)
     codes = encode_once(run, trained, table, index=index, discrete=False)
     if codes.std is None:
         raise UserError(
-            f"{run.path}: a code of {trained.config.method.name} is one point, so q(z|x) has no"
-            " density and I(x;z) no bound; give a run of another method"
+            f"{run.path}: the code of {config.method.name} is deterministic, so I(x;z) is not"
+            " bounded; choose a run of another method"
         )
     noise_nz = torch.from_numpy(rng.standard_normal(codes.mean.shape))
-    mean_nz, std_nz, whole = _decompose(codes, noise_nz)
-    by_batches = {
-        name: _as_numbers(
-            information.decompose_by_batches(
-                mean_nz,
-                std_nz,
-                noise_nz,
-                batch=BATCH,
-                dataset_size=images,
-                stratified=name == "stratified",
-            )
+    posteriors = _Posteriors.of(codes, noise_nz)
+    whole = posteriors.decompose()
+    report = InformationReport(
+        method=config.method.name,
+        data=config.data,
+        seed=config.seed,
+        step=trained.step,
+        images=images,
+        images_seed=seed,
+        terms=_as_record(whole.terms),
+        standard_errors=TermErrors(*whole.errors.tolist()),
+        kl=information.kl_per_dimension(posteriors.mean_nz, posteriors.std_nz).tolist(),
+        marginal_kl_by_dimension=whole.terms.marginal_kl_z.tolist(),
+        information_by_dimension=whole.information_z.tolist(),
+        information_of_prefix=whole.prefix_information_z.tolist(),
+        batch=BATCH,
+        weighted=posteriors.decompose_by_batches(stratified=False),
+        stratified=posteriors.decompose_by_batches(stratified=True),
+        stages=[_stage(end, table, index, noise_nz) for end in checkpoints] if stages else None,
+    )
+    with written_atomically(run.information_file) as file:
+        file.write(json.dumps(report.to_json(), indent=2).encode())
+    return report
+
+
+class _Posteriors(NamedTuple):
+    """Posteriors of n images in float64, and the noise that one z per image is sampled with."""
+
+    mean_nz: Float[Tensor, "n z"]
+    std_nz: Float[Tensor, "n z"]
+    noise_nz: Float[Tensor, "n z"]
+
+    @classmethod
+    def of(cls, codes: Codes, noise_nz: Tensor) -> _Posteriors:
+        assert codes.std is not None
+        mean_nz, std_nz = torch.from_numpy(codes.mean), torch.from_numpy(codes.std)
+        return cls(mean_nz.double(), std_nz.double(), noise_nz)
+
+    def decompose(self) -> information.Decomposition:
+        return information.decompose(self.mean_nz, self.std_nz, self.noise_nz[None])
+
+    def decompose_by_batches(self, *, stratified: bool) -> InformationTerms:
+        terms = information.decompose_by_batches(
+            *self, batch=BATCH, dataset_size=len(self.mean_nz), stratified=stratified
         )
-        for name in ("weighted", "stratified")
-    }
-    outcome = {
-        "method": trained.config.method.name,
-        "data": trained.config.data,
-        "seed": trained.config.seed,
-        "step": trained.step,
-        "images": images,
-        "images_seed": seed,
-        **_as_numbers(whole.terms),
-        "standard_errors": dict(
-            zip(
-                ("information", "total_correlation", "marginal_kl", "residual"),
-                whole.errors.tolist(),
-                strict=True,
-            )
-        ),
-        "kl": information.kl_per_dimension(mean_nz, std_nz).tolist(),
-        "marginal_kl_by_dimension": whole.terms.marginal_kl_z.tolist(),
-        "information_by_dimension": whole.information_z.tolist(),
-        "information_of_prefix": whole.prefix_information_z.tolist(),
-        "batches": {"batch": BATCH, **by_batches},
-    }
-    if stages:
-        outcome["stages"] = [_stage(end, table, index, noise_nz) for end in ends]
-    with written_atomically(run.path / "information.json") as file:
-        file.write(json.dumps(outcome, indent=2).encode())
-    return outcome
+        return _as_record(terms)
 
 
-def _decompose(
-    codes: Codes, noise_nz: Float[Tensor, "n z"]
-) -> tuple[Tensor, Tensor, information.Decomposition]:
-    assert codes.std is not None
-    mean_nz, std_nz = torch.from_numpy(codes.mean).double(), torch.from_numpy(codes.std).double()
-    return mean_nz, std_nz, information.decompose(mean_nz, std_nz, noise_nz[None])
-
-
-def _stage(end: Trained, table: ImageTable, index: np.ndarray, noise_nz: Tensor) -> dict[str, Any]:
+def _stage(
+    end: Trained, table: ImageTable, index: np.ndarray, noise_nz: Tensor
+) -> StageInformation:
     codes = encode(end, table, index=index, discrete=False)
-    found = _decompose(codes, noise_nz)[2]
-    return {
-        "step": end.step,
-        "open": open_dimensions(end.config.method, end.step),
-        "total_correlation": found.terms.total_correlation,
-        "information_by_dimension": found.information_z.tolist(),
-        "information_of_prefix": found.prefix_information_z.tolist(),
-    }
+    result = _Posteriors.of(codes, noise_nz).decompose()
+    return StageInformation(
+        step=end.step,
+        open=open_dimensions(end.config.method, end.step),
+        total_correlation=result.terms.total_correlation,
+        information_by_dimension=result.information_z.tolist(),
+        information_of_prefix=result.prefix_information_z.tolist(),
+    )
 
 
-def _as_numbers(terms: information.Terms) -> dict[str, float]:
-    return {
-        "information": terms.information,
-        "total_correlation": terms.total_correlation,
-        "marginal_kl": terms.marginal_kl_z.sum().item(),
-        "regulariser": terms.regulariser,
-        "residual": terms.residual,
-    }
+def _as_record(terms: information.Terms) -> InformationTerms:
+    return InformationTerms(
+        information=terms.information,
+        total_correlation=terms.total_correlation,
+        marginal_kl=terms.marginal_kl_z.sum().item(),
+        regulariser=terms.regulariser,
+        residual=terms.residual,
+    )
 
 
-def as_text(outcome: dict[str, Any]) -> str:
-    """The terms as a table for the terminal."""
-    images, errors, batches = outcome["images"], outcome["standard_errors"], outcome["batches"]
+def as_text(report: InformationReport) -> str:
+    """Format information terms as two tables for the terminal.
+
+    Parameters
+    ----------
+    report : InformationReport
+        Information terms of a run.
+
+    Returns
+    -------
+    str
+        One line per term, then one line per dimension.
+    """
+    images = report.images
     lines = [
-        f"{outcome['method']}, seed {outcome['seed']}, step {outcome['step']:,}; x uniform over"
-        f" {images:,} images drawn by seed {outcome['images_seed']}, one z each; nats per image",
+        f"{report.method}, seed {report.seed}, step {report.step:,}; x uniform over"
+        f" {images:,} images sampled with seed {report.images_seed}, one z each; nats per image",
         f"{'':32}{'all posteriors':>22}{f'weighted, {BATCH}':>16}{f'stratified, {BATCH}':>16}",
     ]
-    rows = {
+    labels = {
         f"I(x;z), at most ln {images:,} = {np.log(images):.2f}": "information",
         "TC(z)": "total_correlation",
         "Σ KL(q(z_i) ‖ p(z_i))": "marginal_kl",
         "KL(q(z|x) ‖ p(z)), closed form": "regulariser",
         "sum of three less closed form": "residual",
     }
-    for label, name in rows.items():
-        error = f" ± {errors[name]:.3f}" if name in errors else " " * 8
-        shares = "".join(f"{batches[kind][name]:16.3f}" for kind in ("weighted", "stratified"))
-        lines.append(f"{label:32}{outcome[name]:14.3f}{error}{shares}")
+    for label, name in labels.items():
+        error = getattr(report.standard_errors, name, None)
+        deviation = " " * 8 if error is None else f" ± {error:.3f}"
+        by_batches = (getattr(terms, name) for terms in (report.weighted, report.stratified))
+        columns = "".join(f"{value:16.3f}" for value in by_batches)
+        lines.append(f"{label:32}{getattr(report.terms, name):14.3f}{deviation}{columns}")
     lines.append(f"{'':6}{'KL':>8}{'I(x;z_i)':>12}{'KL(q(z_i) ‖ p)':>18}{'I(x;z_1…i)':>14}")
-    columns = ("kl", "information_by_dimension", "marginal_kl_by_dimension")
-    table = zip(*[outcome[c] for c in columns], outcome["information_of_prefix"], strict=True)
-    for i, (kl, own, marginal, prefix) in enumerate(table):
-        lines.append(f"{f'z{i + 1}':6}{kl:8.3f}{own:12.3f}{marginal:18.3f}{prefix:14.3f}")
+    table = zip(
+        report.kl,
+        report.information_by_dimension,
+        report.marginal_kl_by_dimension,
+        report.information_of_prefix,
+        strict=True,
+    )
+    for i, (kl, single, marginal, prefix) in enumerate(table):
+        lines.append(f"{f'z{i + 1}':6}{kl:8.3f}{single:12.3f}{marginal:18.3f}{prefix:14.3f}")
     return "\n".join(lines)
 
 
 def open_dimensions(method: Method, step: int) -> str:
-    """What is open in the stage that ended at a step: dimensions of the least β, and d."""
+    """Return the open dimensions of the stage that ends at a step.
+
+    Parameters
+    ----------
+    method : Method
+        A method with a β per dimension.
+    step : int
+        Last step of the stage.
+
+    Returns
+    -------
+    str
+        The dimensions with the least β, and d if the discrete code is open: "z1 … z2, d".
+    """
     betas = method.betas(step - 1)
     number = betas.count(min(betas))
     names = "z1" if number == 1 else f"z1 … z{number}"

@@ -1,29 +1,30 @@
-"""The scores of a run: encode its dataset once, then every metric asked for, one by one."""
+"""Score a run: encode its dataset once, then compute the metrics protocol by protocol."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 from tqdm import tqdm
 
 from unbraid.codes import Codes
 from unbraid.data.images import ImageTable
-from unbraid.errors import UserError
+from unbraid.errors import ArgumentError, UserError
+from unbraid.evaluation.records import Evaluation, NotScored
 from unbraid.files import written_atomically
 from unbraid.metrics import classification, suite
+from unbraid.metrics.suite import MetricSpec, ScoreRow
 from unbraid.runs.codes_cache import encode_once
 from unbraid.runs.device import usable_device
-from unbraid.runs.encode import Trained, load_trained
+from unbraid.runs.encode import load_trained
 from unbraid.runs.run import Run
 
-Outcome = dict[str, Any]
-# With fewer images a factor's values hardly come up twice.
-LEAST = 100
-# Rows of another checkpoint, precision, device or draw are not this evaluation's.
-SAME = ("configuration", "step", "images", "precision", "device", "votes_seed", "repeats")
+# With fewer images, few values of a factor occur twice.
+MIN_IMAGES = 100
 
 
 def evaluate(
@@ -36,173 +37,230 @@ def evaluate(
     precision: str | None = None,
     images: int | None = None,
     device: str = "cpu",
-) -> Outcome:
-    """Score a run's last checkpoint, write its scores and return what that file holds.
+) -> Evaluation:
+    """Score the last checkpoint of a run and write the scores into the run directory.
 
-    The file is scores.json; a look at only so many `images`, drawn as `drawn` does, goes to
-    scores-N.json.
+    The scores of all images are written to scores.json, those of a subset to scores-N.json. The
+    file is written after every protocol: an interrupted evaluation resumes with the missing
+    protocols, and an evaluation by other metrics adds to the file.
 
-    `metrics`: `all`, or names with commas between; by default the FactorVAE score and the
-    classification accuracy. Every score has its protocol beside it; `seed` fixes which images each
-    vote draws. scores.json is written after each protocol: a stopped evaluation continues with the
-    missing ones, and one of other metrics adds to it. The images are encoded in `precision`, by
-    default the one that the run was trained in, on `device`. What the labels do not allow is told
-    in `not_scored`. UserError for an unknown metric or device, too few images, or if the labels
-    allow nothing that was asked for.
+    Parameters
+    ----------
+    run : Run
+        A run with a checkpoint.
+    table : ImageTable
+        The dataset that the run was trained on.
+    metrics : str, optional
+        "all", or names of metrics separated by commas; by default the FactorVAE score and the
+        classification accuracy.
+    repeats : int, default 1
+        Number of repeats, each with other items and votes; several give a 95 % interval.
+    seed : int, default 0
+        Seed for sampling items and votes.
+    precision : str, optional
+        Precision of the encoder; by default that of training.
+    images : int, optional
+        Number of images for a quick estimate; by default all.
+    device : str, default "cpu"
+        Device of the encoder.
+
+    Returns
+    -------
+    Evaluation
+        The content of the written file. Metrics that the labels do not allow are in `not_scored`.
+
+    Raises
+    ------
+    UserError
+        If the run has no usable checkpoint, if the device is not available, or if the labels allow
+        none of the metrics.
+    ArgumentError
+        If a metric is unknown, or `repeats` or `images` is too small.
     """
     names = suite.parse_names(metrics)
     if repeats < 1:
-        raise UserError(f"repeats={repeats}: a score is taken once at least; give --repeats 1")
+        raise ArgumentError("repeats", repeats, "must be at least 1", "set `repeats` to 1 or more")
     usable_device(device)
-    index = drawn(table, images)
+    index = sample_images(table, images)
     trained = load_trained(run, table, device)
-    precision = precision or trained.config.precision
-    outcome = _blank(trained, table, len(index), precision, seed, repeats)
-    jobs = suite.metric_specs(names, discrete=bool(trained.config.method.categories))
-    jobs, outcome["not_scored"] = _possible(jobs, table, index)
+    config = trained.config
+    specs = suite.metric_specs(names, discrete=bool(config.method.categories))
+    specs, not_scored = _supported(specs, table, index)
+    evaluation = Evaluation(
+        method=config.method.name,
+        data=config.data,
+        seed=config.seed,
+        step=trained.step,
+        checkpoint="last",
+        configuration=config.identity(),
+        images=len(index),
+        precision=precision or config.precision,
+        device=next(trained.parts.parameters()).device.type,
+        votes_seed=seed,
+        repeats=repeats,
+        label=table.factors.label,
+        not_scored=not_scored,
+    )
     file = scores_file(run, table, len(index))
-    _take_over(outcome, file, table.factors.label)
-    missing = [job for job in jobs if job not in _done(outcome)]
-    if missing or outcome["kl"] is None:
-        some = index if len(index) < len(table) else None
-        codes = encode_once(run, trained, table, precision=precision, index=some)
-        _score(outcome, file, table, index, codes, missing)
-    return outcome
+    evaluation = _resume(evaluation, file)
+    missing = [spec for spec in specs if spec not in evaluation.specs]
+    if missing or evaluation.kl is None:
+        subset = index if len(index) < len(table) else None
+        codes = encode_once(run, trained, table, precision=evaluation.precision, index=subset)
+        evaluation = _score(evaluation, file, table, index, codes, missing)
+    return evaluation
 
 
 def scores_file(run: Run, table: ImageTable, images: int) -> Path:
-    """Where the scores on so many of a dataset's images stand: a look replaces no evaluation."""
-    return run.scores_file if images == len(table) else run.path / f"scores-{images}.json"
+    """Return the file of the scores on some images of a dataset.
+
+    Parameters
+    ----------
+    run : Run
+        The run.
+    table : ImageTable
+        The dataset.
+    images : int
+        Number of images that are scored.
+
+    Returns
+    -------
+    Path
+        scores.json for all images; scores-N.json for a subset, which never replaces it.
+    """
+    return run.scores_file if images == len(table) else run.subset_scores_file(images)
 
 
-def drawn(table: ImageTable, images: int | None) -> np.ndarray:
-    """The index of so many images of a dataset, the same ones always; of all by default.
+def sample_images(table: ImageTable, images: int | None) -> Int[np.ndarray, " n"]:
+    """Sample images of a dataset, always the same ones for the same number.
 
-    UserError for fewer than LEAST.
+    Parameters
+    ----------
+    table : ImageTable
+        The dataset.
+    images : int or None
+        Number of images; all if it is None or exceeds the dataset.
+
+    Returns
+    -------
+    integer array of shape (n,)
+        Positions of the images in ascending order.
+
+    Raises
+    ------
+    ArgumentError
+        If there are too few images to score.
     """
     if images is None or images >= len(table):
         return np.arange(len(table))
-    if images < LEAST:
-        raise UserError(f"images={images}: too few to score; give --images {LEAST} or more")
+    if images < MIN_IMAGES:
+        raise ArgumentError(
+            "images",
+            images,
+            f"must be at least {MIN_IMAGES}",
+            f"set `images` to {MIN_IMAGES} or more",
+        )
     return np.sort(np.random.default_rng(0).permutation(len(table))[:images])
 
 
-def _blank(
-    trained: Trained, table: ImageTable, images: int, precision: str, seed: int, repeats: int
-) -> Outcome:
-    return {
-        "method": trained.config.method.name,
-        "data": trained.config.data,
-        "seed": trained.config.seed,
-        "step": trained.step,
-        "checkpoint": "last",
-        "configuration": trained.config.identity(),
-        "images": images,
-        "precision": precision,
-        "device": next(trained.parts.parameters()).device.type,
-        "votes_seed": seed,
-        "repeats": repeats,
-        "scores": [],
-        "not_scored": [],
-        "kl": None,
-        **({_confusion(label): None} if (label := table.factors.label) else {}),
-    }
-
-
-def _possible(
-    jobs: list[suite.MetricSpec], table: ImageTable, index: np.ndarray
-) -> tuple[list[suite.MetricSpec], list[dict[str, str]]]:
-    """The jobs that these images' labels allow, and why the other metrics are not scored."""
+def _supported(
+    specs: Sequence[MetricSpec], table: ImageTable, index: np.ndarray
+) -> tuple[list[MetricSpec], list[NotScored]]:
+    """Return what the labels of these images allow, and why other metrics are not scored."""
     factors = table.factors.factors_of(index)
-    why = {
-        job.metric: suite.unsupported_reason(job.metric, factors, table.factors.label, table.name)
-        for job in jobs
+    reasons = {
+        metric: suite.unsupported_reason(metric, factors, table.factors.label, table.name)
+        for metric in dict.fromkeys(spec.metric for spec in specs)
     }
-    possible = [job for job in jobs if why[job.metric] is None]
-    hindered = [{"name": metric, "why": text} for metric, text in why.items() if text]
-    if hindered and not possible:
-        raise UserError(f"{hindered[0]['name']}: {hindered[0]['why']}")
-    return possible, hindered
+    supported = [spec for spec in specs if reasons[spec.metric] is None]
+    not_scored = [NotScored(metric, why) for metric, why in reasons.items() if why]
+    if not_scored and not supported:
+        raise UserError(f"{not_scored[0].name}: {not_scored[0].why}")
+    return supported, not_scored
 
 
-def _confusion(label: str) -> str:
-    return f"images_by_category_and_{label}"
-
-
-def _take_over(outcome: Outcome, file: Path, label: str | None) -> None:
-    """Rows that stand in the file already, if they are of the same codes and draws."""
+def _resume(evaluation: Evaluation, file: Path) -> Evaluation:
+    """Add the scores that the file has already, if they are of the same codes and draws."""
     try:
-        # Files from before there was a choice were made on a processor.
-        before = {"device": "cpu", **json.loads(file.read_text())}
-        same = all(before[key] == outcome[key] for key in SAME)
-        kept = [row for row in before["scores"] if suite.is_known(row)]
+        saved = Evaluation.from_json(json.loads(file.read_text()))
+        scores = [row for row in saved.scores if suite.is_known(row)]
     except (OSError, ValueError, KeyError, TypeError):
-        return
-    if same:
-        kept_keys = ["kl", *([_confusion(label)] if label else [])]
-        outcome |= {key: before.get(key) for key in kept_keys}
-        outcome["scores"] = kept
-
-
-def _done(outcome: Outcome) -> set[suite.MetricSpec]:
-    return {suite.MetricSpec(row["name"], row["protocol"]) for row in outcome["scores"]}
+        return evaluation
+    if not evaluation.is_comparable(saved):
+        return evaluation
+    confusion = saved.confusion if saved.label == evaluation.label else None
+    return dataclasses.replace(evaluation, scores=scores, kl=saved.kl, confusion=confusion)
 
 
 def _score(
-    outcome: Outcome,
+    evaluation: Evaluation,
     file: Path,
     table: ImageTable,
     index: np.ndarray,
     codes: Codes,
-    missing: list[suite.MetricSpec],
-) -> None:
-    """Add the missing rows, saved one protocol at a time."""
-    factors = table.factors.factors_of(index)
-    kl = codes.kl()
-    outcome["kl"] = None if kl is None else kl.tolist()
-    labels, label = None, table.factors.label
-    if codes.category is not None and label is not None:
-        labels = factors[:, table.factors.position(label)]
-        outcome[_confusion(label)] = classification.confusion(codes, labels).tolist()
-    _write(outcome, file)
+    missing: Sequence[MetricSpec],
+) -> Evaluation:
+    """Add the KL, the confusion matrix and the missing scores; write after every protocol."""
+    factors, kl = table.factors.factors_of(index), codes.kl()
+    evaluation = dataclasses.replace(evaluation, kl=None if kl is None else kl.tolist())
+    labels = None
+    if codes.category is not None and evaluation.label is not None:
+        labels = factors[:, table.factors.position(evaluation.label)]
+        confusion = classification.confusion(codes, labels).tolist()
+        evaluation = dataclasses.replace(evaluation, confusion=confusion)
+    _write(evaluation, file)
+    seed, repeats = evaluation.votes_seed, evaluation.repeats
     with tqdm(missing, desc="scoring", unit="protocol") as bar:
-        for job in bar:
-            bar.set_postfix_str(f"{job.metric} {job.protocol}")
-            given = labels if job.metric == "classification" and labels is not None else factors
-            how = {"seed": outcome["votes_seed"], "repeats": outcome["repeats"]}
-            outcome["scores"] += suite.score_rows(job, codes, given, **how)
-            outcome["scores"].sort(key=suite.sort_key)
-            _write(outcome, file)
+        for spec in bar:
+            bar.set_postfix_str(f"{spec.metric} {spec.protocol}")
+            classified = labels if spec.metric == "classification" else None
+            target = factors if classified is None else classified
+            rows = suite.score_rows(spec, codes, target, seed=seed, repeats=repeats)
+            scores = sorted([*evaluation.scores, *rows], key=suite.sort_key)
+            evaluation = dataclasses.replace(evaluation, scores=scores)
+            _write(evaluation, file)
+    return evaluation
 
 
-def _write(outcome: Outcome, file: Path) -> None:
-    with written_atomically(file) as opened:
-        opened.write(json.dumps(outcome, indent=2).encode())
+def _write(evaluation: Evaluation, file: Path) -> None:
+    with written_atomically(file) as stream:
+        stream.write(json.dumps(evaluation.to_json(), indent=2).encode())
 
 
-def as_text(outcome: Outcome) -> str:
-    """The scores as a table for the terminal."""
+def as_text(evaluation: Evaluation) -> str:
+    """Format scores as a table for the terminal.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        Scores of a run.
+
+    Returns
+    -------
+    str
+        One line per score.
+    """
     lines = [
-        f"{outcome['method']}, seed {outcome['seed']}, {outcome['checkpoint']} checkpoint"
-        f" (step {outcome['step']:,}), {outcome['images']:,} images",
+        f"{evaluation.method}, seed {evaluation.seed}, {evaluation.checkpoint} checkpoint"
+        f" (step {evaluation.step:,}), {evaluation.images:,} images",
         f"{'metric':44}{'protocol':24}{'score':>8}  ",
     ]
     lines += [
-        f"{row['metric']:44}{row['protocol']:24}{row['score']:8.4f}  {_beside(row)}"
-        for row in outcome["scores"]
+        f"{row['metric']:44}{row['protocol']:24}{row['score']:8.4f}  {_details(row)}"
+        for row in evaluation.scores
     ]
-    lines += [f"not scored: {one['name']}: {one['why']}" for one in outcome["not_scored"]]
-    if outcome["kl"] is not None:
-        lines.append("KL per dimension, nats: " + " ".join(f"{k:.2f}" for k in outcome["kl"]))
+    lines += [f"not scored: {entry.name}: {entry.why}" for entry in evaluation.not_scored]
+    if evaluation.kl is not None:
+        lines.append("KL per dimension, nats: " + " ".join(f"{k:.2f}" for k in evaluation.kl))
     return "\n".join(lines)
 
 
-def _beside(row: suite.Row) -> str:
-    parts = []
+def _details(row: ScoreRow) -> str:
+    parts: list[str] = []
     if "standard_error" in row:
         parts.append(f"± {row['standard_error']:.4f}")
-    if "low" in row:
-        parts.append(f"{row['low']:.4f} to {row['high']:.4f} in {row['repeats']}")
+    if "low" in row and "high" in row and "repeats" in row:
+        parts.append(f"{row['low']:.4f} to {row['high']:.4f} in {row['repeats']} repeats")
     if "chance" in row:
         parts.append(f"chance {row['chance']:.4f}")
     if "dimensions" in row:

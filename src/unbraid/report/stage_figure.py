@@ -6,12 +6,12 @@ Index letters: `s` stages, `z` continuous dimensions, `y` all dimensions but the
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
+from unbraid.evaluation.records import InformationReport
 from unbraid.report.style import dimension_colours, save_png
 
 
@@ -49,14 +49,14 @@ def summands(
     return prefix_sz[:, :-1] + single_sz[:, 1:] - prefix_sz[:, 1:]
 
 
-def draw(path: Path, outcome: dict[str, Any], title: str) -> None:
+def draw(path: Path, report: InformationReport, title: str) -> None:
     """Plot I(x; z_{1:i}) and the summands of TC(z) against the stages.
 
     Parameters
     ----------
     path : Path
         PNG file to write.
-    outcome : dict
+    report : InformationReport
         Result of `evaluation.information.measure` with `stages=True`.
     title : str
         Title of the figure.
@@ -66,9 +66,9 @@ def draw(path: Path, outcome: dict[str, Any], title: str) -> None:
     UserError or StorageError
         If the file cannot be written.
     """
-    stages = outcome["stages"]
-    prefix_sz = np.array([stage["information_of_prefix"] for stage in stages])
-    single_sz = np.array([stage["information_by_dimension"] for stage in stages])
+    stages = report.stages or []
+    prefix_sz = np.array([stage.information_of_prefix for stage in stages])
+    single_sz = np.array([stage.information_by_dimension for stage in stages])
     position_s, m = np.arange(len(stages)), prefix_sz.shape[1]
     figure = Figure(figsize=(2.5 + 1.1 * len(stages), 6.5), layout="constrained")
     axes = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1], squeeze=False)[:, 0]
@@ -78,14 +78,14 @@ def draw(path: Path, outcome: dict[str, Any], title: str) -> None:
         axes[0].plot(position_s, prefix_sz[:, z], "o-", color=colour, label=label)
     for z, shared_s in enumerate(summands(prefix_sz, single_sz).T, 1):
         axes[1].plot(position_s, shared_s, "o-", color=colours[z], label=f"i = {z + 1}")
-    bound = float(np.log(outcome["images"]))
+    bound = float(np.log(report.images))
     axes[0].axhline(bound, color="black", linestyle=":", linewidth=1)
-    axes[0].annotate(f"ln {outcome['images']:,}", (0, bound), fontsize=8, va="bottom")
+    axes[0].annotate(f"ln {report.images:,}", (0, bound), fontsize=8, va="bottom")
     axes[0].set(ylabel="I(x; z_1 … z_i), nats", title=title)
     axes[1].set(
         ylabel="I(z_1 … z_i−1; z_i), nats", xlabel="last step of the stage, open dimensions"
     )
-    axes[1].set_xticks(position_s, [f"{stage['step']:,}\n{stage['open']}" for stage in stages])
+    axes[1].set_xticks(position_s, [f"{stage.step:,}\n{stage.open}" for stage in stages])
     for axis in axes:
         axis.grid(alpha=0.25)
         if axis.lines and m > 1:

@@ -8,7 +8,7 @@ from typing import Any
 
 from unbraid.data import canonical, load
 from unbraid.errors import UserError
-from unbraid.evaluation.scores import LEAST
+from unbraid.evaluation.scores import MIN_IMAGES
 from unbraid.metrics import METRICS, suite
 from unbraid.runs import version_0_1
 from unbraid.studies.study import PAPER_METRICS, PrimaryScore, Scoring, Study
@@ -156,9 +156,9 @@ def _scoring(
     specs = dict.fromkeys((*PAPER_METRICS, primary_score.spec))
     counts = {name: table.get(name, default) for name, default in DEFAULT_COUNTS.items()}
     _check_at_least(counts["checkpoints"], 0, "checkpoints", path)
-    _check_at_least(counts["sample"], LEAST, "sample", path)
+    _check_at_least(counts["sample"], MIN_IMAGES, "sample", path)
     if counts["images"] != 0:
-        _check_at_least(counts["images"], LEAST, "images", path)
+        _check_at_least(counts["images"], MIN_IMAGES, "images", path)
     return Scoring(metrics, tuple(spec for spec in specs if spec.metric in metrics), **counts)
 
 
