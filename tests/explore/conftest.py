@@ -1,4 +1,4 @@
-"""Runs made ready to be moved, of a small sample."""
+"""Opened runs, with a small sample of codes."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from unbraid.runs.encode import load_trained
 
 @pytest.fixture(scope="session")
 def runs(tiny_runs: dict[str, Run], table: ImageTable) -> Iterator[dict[str, OpenedRun]]:
-    """With and without a discrete code, random and not."""
+    """Runs with and without a discrete code, with probabilistic and deterministic encoders."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(opened_run, "SAMPLE", 300)
-        patch.setattr(opened_run, "CATEGORISED", 60)
+        patch.setattr(opened_run, "SAMPLE_IMAGES", 300)
+        patch.setattr(opened_run, "CATEGORY_IMAGES", 60)
         yield {
-            name: opened_run.explored(load_trained(run, table), table, name)
+            name: opened_run.open_run(load_trained(run, table), table, name)
             for name, run in tiny_runs.items()
         }
 
 
-class Labels:
-    """Factor values as they were given, which are no full grid; or none at all."""
+class LabelTable:
+    """Arbitrary factor values, not a full grid; possibly no factors."""
 
     def __init__(self, names: tuple[str, ...], values: Int[np.ndarray, "n f"]) -> None:
         self.names, self.values = names, values
@@ -39,8 +39,8 @@ class Labels:
 
 
 def labelled(table: ImageTable, names: tuple[str, ...], values: np.ndarray) -> ImageTable:
-    """As many images of a dataset as there are rows, with these factors."""
-    few = dataclasses.replace(table, bits=np.array(table.bits[:: len(table) // len(values)]))
-    few = dataclasses.replace(few, bits=few.bits[: len(values)])
-    object.__setattr__(few, "factors", Labels(names, values))
-    return few
+    """Return as many images of a dataset as there are rows of values, with these factors."""
+    subset = dataclasses.replace(table, bits=np.array(table.bits[:: len(table) // len(values)]))
+    subset = dataclasses.replace(subset, bits=subset.bits[: len(values)])
+    object.__setattr__(subset, "factors", LabelTable(names, values))
+    return subset

@@ -1,4 +1,4 @@
-"""The page in a real Chromium, on the real server, and what the server refuses to anyone."""
+"""The page in a real Chromium on the real server, and the requests that the server rejects."""
 
 import contextlib
 import http.client
@@ -21,7 +21,7 @@ from PIL import Image
 
 from unbraid.runs import Run
 
-# The command, in a process that writes down whom it speaks to.
+# Runs the command in a process that records the addresses it connects to.
 WATCHED = """
 import sys
 log = open(sys.argv[1], "a", buffering=1)
@@ -39,13 +39,13 @@ raise SystemExit(main(sys.argv[2:]))
 class Server(NamedTuple):
     process: subprocess.Popen[str]
     port: int
-    spoken: Path
+    connections: Path
     uploads: Path
 
 
 @pytest.fixture(scope="module")
 def server(tiny_runs: dict[str, Run], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """`unbraid explore` on two runs, one with a discrete code and one that is not random."""
+    """`unbraid explore` on two runs: one with a discrete code, one with a deterministic encoder."""
     pytest.importorskip("gradio", reason="no Gradio here; install unbraid[explore]")
     folder = tmp_path_factory.mktemp("explore")
     uploads = folder / "tmp"
@@ -54,7 +54,7 @@ def server(tiny_runs: dict[str, Run], tmp_path_factory: pytest.TempPathFactory) 
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     runs = [str(tiny_runs[name].path) for name in ("cascade-vae", "qlae")]
-    command = [sys.executable, "-c", WATCHED, str(folder / "spoken"), "explore", *runs]
+    command = [sys.executable, "-c", WATCHED, str(folder / "connections"), "explore", *runs]
     environment = {**os.environ, "TMPDIR": str(uploads), "TQDM_DISABLE": "1"}
     environment |= {"GRADIO_ALLOWED_PATHS": "/", "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
@@ -65,18 +65,18 @@ def server(tiny_runs: dict[str, Run], tmp_path_factory: pytest.TempPathFactory) 
         env=environment,
     ) as process:
         assert process.stdout is not None
-        said = process.stdout.readline()
-        assert said == f"explore at http://127.0.0.1:{port}/; Ctrl-C closes it\n"
-        yield Server(process, port, folder / "spoken", uploads)
+        printed = process.stdout.readline()
+        assert printed == f"page at http://127.0.0.1:{port}/; press Ctrl-C to stop\n"
+        yield Server(process, port, folder / "connections", uploads)
         process.kill()
 
 
 @pytest.fixture
 def page(browser: Any, server: Server) -> Iterator[Any]:
-    """The page, loaded; at the end nothing of it may have failed or come from elsewhere."""
+    """The loaded page; fails after an error or a request to another address."""
     opened = browser.new_page(viewport={"width": 1400, "height": 900})
-    asked, failed = [], []
-    opened.on("request", lambda request: asked.append(request.url))
+    requests, failed = [], []
+    opened.on("request", lambda request: requests.append(request.url))
     opened.on("response", lambda r: failed.append(r.url) if r.status >= 400 else None)
     opened.on("pageerror", lambda error: failed.append(str(error)))
     opened.goto(f"http://127.0.0.1:{server.port}/")
@@ -84,7 +84,7 @@ def page(browser: Any, server: Server) -> Iterator[Any]:
     yield opened
     opened.close()
     own = (f"http://127.0.0.1:{server.port}/", "data:", "blob:")
-    assert [url for url in asked if not url.startswith(own)] == []
+    assert [url for url in requests if not url.startswith(own)] == []
     assert failed == []
 
 
@@ -93,7 +93,7 @@ def picture(page: Any, part: str) -> str:
 
 
 def changed(page: Any, part: str, before: str) -> str:
-    """The picture of a part once it is another one."""
+    """Wait until the image of a component changes, and return it."""
     page.wait_for_function(
         "([part, before]) => document.querySelector(`#${part} img`)?.src !== before",
         arg=[part, before],
@@ -101,7 +101,7 @@ def changed(page: Any, part: str, before: str) -> str:
     return picture(page, part)
 
 
-def test_a_slider_moves_its_own_picture_and_its_grid(page: Any) -> None:
+def test_a_slider_changes_its_own_image_and_grid(page: Any) -> None:
     left, right, grid = [picture(page, part) for part in ("decoded-0", "decoded-1", "grid-0")]
     chosen = page.locator("#across input:checked").get_attribute("value")
     other = page.locator("#across input:not(:checked)").first.get_attribute("value")
@@ -118,7 +118,7 @@ def test_a_slider_moves_its_own_picture_and_its_grid(page: Any) -> None:
     assert picture(page, "decoded-1") == right
 
 
-def test_buttons_choices_and_runs(page: Any) -> None:
+def test_category_buttons_and_dropdowns(page: Any) -> None:
     before = picture(page, "decoded-0")
     page.locator("#d-0 label:not(.selected)").first.click()
     changed(page, "decoded-0", before)
@@ -131,31 +131,31 @@ def test_buttons_choices_and_runs(page: Any) -> None:
         "() => document.querySelector('#scatter-0 h3').innerText.startsWith("
         "document.querySelector('#across label.selected').innerText)"
     )
-    # The right side takes the left's run: same picture, three sliders instead of four.
+    # Choose the left's run on the right: three sliders instead of four.
     assert page.locator("#z4-1").is_visible()
     page.locator("#run-1 input").click()
     page.locator("ul[role=listbox] li").first.click()
     page.wait_for_selector("#z4-1", state="hidden")
     assert page.locator("#d-1").is_visible()
-    # Its sliders go further than the codebook's that they were.
+    # Its sliders have a wider range than the codebook of the run before.
     before, slider = picture(page, "decoded-1"), page.locator("#z1-1 input[type=range]")
     assert float(slider.get_attribute("max")) >= 3
     slider.fill(slider.get_attribute("max"))
     changed(page, "decoded-1", before)
 
 
-def test_a_start_by_factors_and_at_random(page: Any) -> None:
+def test_a_start_from_factors_and_at_random(page: Any) -> None:
     start, left, right = [picture(page, part) for part in ("start", "decoded-0", "decoded-1")]
     page.locator("#factor-posX input[type=range]").fill("2")
     start = changed(page, "start", start)
     left, right = changed(page, "decoded-0", left), changed(page, "decoded-1", right)
     page.wait_for_function("() => /item [\\d,]+ of dsprites/.test(document.body.innerText)")
-    page.get_by_role("button", name="random").click()
+    page.get_by_role("button", name="random image").click()
     changed(page, "start", start)
     changed(page, "decoded-0", left)
 
 
-def test_an_upload_is_encoded_and_a_hostile_one_refused(
+def test_an_upload_is_encoded_and_a_hostile_one_is_rejected(
     page: Any, server: Server, tmp_path: Path
 ) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (90, 120, 3)).astype(np.uint8)
@@ -164,7 +164,7 @@ def test_an_upload_is_encoded_and_a_hostile_one_refused(
     page.locator("input[type=file]").set_input_files(tmp_path / "photo.jpg")
     start, left = changed(page, "start", start), changed(page, "decoded-0", left)
     status = page.locator("#status")
-    assert status.inner_text().strip() == "photo.jpg, cut to 64 × 64"
+    assert status.inner_text().strip() == "photo.jpg, cropped to 64 × 64"
     (tmp_path / "x.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
     (tmp_path / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n no picture")
     (tmp_path / "<img src=x>.gif").write_bytes(b"")
@@ -173,7 +173,7 @@ def test_an_upload_is_encoded_and_a_hostile_one_refused(
             continue
         page.locator("input[type=file]").set_input_files(path)
         page.wait_for_function(
-            "name => document.querySelector('#status').innerText.includes(`refused: ${name}`)",
+            "name => document.querySelector('#status').innerText.includes(`rejected: ${name}`)",
             arg=re.sub("[<>]", "", path.name),
         )
         assert "\n" not in status.inner_text().strip()
@@ -186,7 +186,7 @@ def test_an_upload_is_encoded_and_a_hostile_one_refused(
     assert sum(p.stat().st_size for p in server.uploads.rglob("*") if p.is_file()) == 0
 
 
-def test_what_is_shown_is_downloaded(page: Any, tmp_path: Path) -> None:
+def test_the_grids_are_downloaded(page: Any, tmp_path: Path) -> None:
     for kind, frames in (("png", 1), ("gif", 20)):
         with page.expect_download() as download:
             page.locator(f"#{kind}").click()
@@ -199,7 +199,7 @@ def test_what_is_shown_is_downloaded(page: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("scheme", "light"), [("light", True), ("dark", False)])
-def test_the_page_is_light_and_dark_and_fits_a_phone(
+def test_the_page_has_light_and_dark_modes_and_fits_a_phone(
     scheme: str, light: bool, browser: Any, server: Server
 ) -> None:
     page = browser.new_page(viewport={"width": 390, "height": 800}, color_scheme=scheme)
@@ -214,7 +214,7 @@ def test_the_page_is_light_and_dark_and_fits_a_phone(
 
 
 def ask(server: Server, method: str, path: str, body: bytes | None = None, **headers: str) -> Any:
-    """The status and text of a request that no browser sends."""
+    """Return status and text of a request that no browser sends."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     with contextlib.closing(connection):
         connection.request(method, path, body, {k.replace("_", "-"): v for k, v in headers.items()})
@@ -222,8 +222,8 @@ def ask(server: Server, method: str, path: str, body: bytes | None = None, **hea
             return answer.status, answer.read().decode(errors="replace")
 
 
-def test_no_file_can_be_had_from_the_server(server: Server) -> None:
-    """Not by its path, not as an upload that never was; the environment allows all, in vain."""
+def test_the_server_serves_no_file(server: Server) -> None:
+    """Neither by its path nor as a fake upload, although the environment allows all paths."""
     secret = server.uploads / "secret.txt"
     secret.write_text("unbraid-secret")
     readme = Path.cwd() / "README.md"
@@ -245,8 +245,8 @@ def test_no_file_can_be_had_from_the_server(server: Server) -> None:
     secret.unlink()
 
 
-def test_what_is_too_large_is_stopped_on_its_way(server: Server) -> None:
-    """Sent without a browser's own check: the answer comes, and nothing is kept."""
+def test_too_large_an_upload_is_rejected_and_not_stored(server: Server) -> None:
+    """It is sent without the check that a browser makes first."""
     start = b'--x\r\nContent-Disposition: form-data; name="files"; filename="x.png"\r\n\r\n'
     body = start + bytes(11 * 2**20) + b"\r\n--x--\r\n"
     kind = "multipart/form-data; boundary=x"
@@ -256,24 +256,24 @@ def test_what_is_too_large_is_stopped_on_its_way(server: Server) -> None:
     assert sum(p.stat().st_size for p in server.uploads.rglob("*") if p.is_file()) == 0
 
 
-def test_another_name_and_another_page_are_refused(server: Server) -> None:
+def test_other_host_names_and_origins_are_rejected(server: Server) -> None:
     assert ask(server, "GET", "/", Host=f"127.0.0.1:{server.port}")[0] == 200
     assert ask(server, "GET", "/", Host=f"evil.example:{server.port}")[0] == 403
     for origin in ("http://evil.example", "null"):
         assert ask(server, "POST", "/gradio_api/upload", b"", Origin=origin)[0] == 403
-    # All of 127.0.0.0/8 is this machine; a server for everyone would answer here too.
+    # All of 127.0.0.0/8 is this machine; a server open to other machines would answer here too.
     with socket.socket() as elsewhere:
         assert elsewhere.connect_ex(("127.0.0.2", server.port)) != 0
 
 
-def test_it_speaks_to_no_one_and_ctrl_c_leaves_nothing(server: Server) -> None:
-    """The last of these tests: it stops the server."""
-    spoken = set(server.spoken.read_text().split())
-    assert spoken <= {"127.0.0.1", "localhost"}
+def test_it_connects_to_no_one_and_ctrl_c_leaves_no_files(server: Server) -> None:
+    """It is the last test because it stops the server."""
+    addresses = set(server.connections.read_text().split())
+    assert addresses <= {"127.0.0.1", "localhost"}
     server.process.send_signal(signal.SIGINT)
     assert server.process.wait(timeout=30) == 0
     assert server.process.stdout is not None
-    assert "closed" in server.process.stdout.read()
+    assert "stopped" in server.process.stdout.read()
     end = time.monotonic() + 5
     while list(server.uploads.iterdir()) and time.monotonic() < end:
         time.sleep(0.1)

@@ -1,1 +1,1 @@
-"""The page on which a trained run is looked at and moved; all but page.py works without a page."""
+"""The page of `unbraid explore`: trained runs, moved by sliders. Only app.py needs Gradio."""

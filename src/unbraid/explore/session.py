@@ -1,7 +1,9 @@
-"""What every move on the page answers, without the page: values in, pictures and settings out.
+"""What each control of the page does, without the page: values in, updates out.
 
-An answer is a list, one entry for each part of the page that changes: a value, a dictionary of
-settings (`value`, `label`, `minimum` …), or None where a part stays as it is.
+Updates are a list with one entry for each component that changes: a value, a dictionary of
+properties (`value`, `label`, `minimum` …), or None to leave the component as it is. One side of the
+page shows one run; its components are a dropdown of runs or the decoded image, the buttons of the
+category, and a slider per dimension.
 """
 
 from __future__ import annotations
@@ -15,17 +17,19 @@ from jaxtyping import Float
 
 from unbraid.data.factors import FactorSpace
 from unbraid.errors import UserError
-from unbraid.explore import html, images
-from unbraid.explore.grid import CATEGORIES, NOTHING, Grid, category_names, matching, traversal_grid
+from unbraid.explore import downloads, html
+from unbraid.explore.grid import CATEGORIES, NOTHING, Grid, matching_dimensions, traversal_grid
 from unbraid.explore.opened_run import OpenedRun, Point
-from unbraid.explore.upload import read_picture
+from unbraid.explore.upload import read_image
+from unbraid.report.pixels import data_uri
+from unbraid.report.traversal import category_names
 
-STEPS = 200
-Answer = list[Any]
+SLIDER_STEPS = 200
+Updates = list[Any]
 
 
-class Half(NamedTuple):
-    """What one side of the page shows: a run, its code, and the dimension across, if it has one."""
+class SideState(NamedTuple):
+    """What a side shows: a run, a code, and the dimension across, None without a match."""
 
     run: OpenedRun
     point: Point
@@ -35,160 +39,160 @@ class Half(NamedTuple):
 
     @property
     def grid(self) -> Grid | None:
-        """The traversal grid, None where no dimension matches the left's."""
+        """The traversal grid; None if no dimension matches that of the left side."""
         if self.across is None:
             return None
         return traversal_grid(self.run, self.point, self.across, self.down)
 
 
 class Session:
-    """The answers of a page on one or more runs of one dataset; two are shown side by side."""
+    """Updates of a page on runs of one dataset, of which one or two are visible."""
 
     def __init__(self, runs: Sequence[OpenedRun]) -> None:
         self.runs, self.table = list(runs), runs[0].table
-        self.sides = min(2, len(runs))
-        self.most = max(len(run.dimensions) for run in runs)
+        self.num_sides = min(2, len(runs))
+        self.max_dims = max(len(run.dimensions) for run in runs)
 
     @property
-    def width(self) -> int:
-        """How many parts a side has: its run or its picture, its category, its dimensions."""
-        return 2 + self.most
+    def side_length(self) -> int:
+        """Number of components of a side."""
+        return 2 + self.max_dims
 
     def first_image(self) -> tuple[list[int], Float[np.ndarray, "c h w"]]:
-        """Settings of the start, and its image: the middle of every factor, or of all items."""
+        """Return the first image and its settings: the middle value of each."""
         values = [size // 2 for _, size in self.settings()]
         return values, self._image(values)
 
     def settings(self) -> list[tuple[str, int]]:
-        """Name and number of values of what an image is chosen by: the factors, or its number.
+        """Return name and number of values of each setting of the start image.
 
-        Only a full grid has an image for whatever the factors are set to.
+        They are the factors if the dataset is a full grid of them, otherwise the number of an item.
         """
         space = self.table.factors
         if not isinstance(space, FactorSpace):
             return [("item", len(self.table))]
         return list(zip(space.names, space.sizes, strict=True))
 
-    def side(self, number: int, image: Float[np.ndarray, "c h w"]) -> Answer:
-        """A run's picture, buttons and sliders, at the code of an image."""
+    def side(self, number: int, image: Float[np.ndarray, "c h w"]) -> Updates:
+        """Show a run at the code of an image: decoded image, category buttons and sliders."""
         run = self.runs[number]
         point = run.encode(image)
-        sliders = [self._slider(run, i, point) for i in range(self.most)]
-        return [html.decoded(run, point), self._buttons(run, point), *sliders]
+        sliders = [self._slider(run, i, point) for i in range(self.max_dims)]
+        return [html.decoded_figure(run, point), self._category_buttons(run, point), *sliders]
 
-    def choices(self, number: int) -> Answer:
-        """What a grid can have across and down, of the run on the left."""
+    def choices(self, number: int) -> Updates:
+        """Show what the grid can vary across and down, for the run on the left."""
         run = self.runs[number]
         dimensions = [(d.label, i) for i, d in enumerate(run.dimensions)]
         down: list[tuple[str, int | str]] = [("nothing", NOTHING)]
-        if run.discrete:
-            tracks = f" · {run.category_tracks}" if run.category_tracks else ""
-            down = [(f"d{tracks}", CATEGORIES), *down]
+        if run.categories:
+            down = [(f"d{_suffix(run.category_factor)}", CATEGORIES), *down]
         down += [(d.name, i) for i, d in enumerate(run.dimensions)]
-        first, *others = run.ranked
-        second = CATEGORIES if run.discrete else others[0] if others else NOTHING
+        first, *others = run.ranked_dimensions
+        second = CATEGORIES if run.categories else others[0] if others else NOTHING
         return [{"choices": dimensions, "value": first}, {"choices": down, "value": second}]
 
-    def move(self, *values: Any) -> Answer:
-        """One side's picture, of the code that its sliders and buttons say."""
-        run, point = self._code(values)
-        return [html.decoded(run, point)]
+    def move(self, *values: Any) -> Updates:
+        """Show the decoded image of the code that a side's controls are set to."""
+        run, point = self._run_and_code(values)
+        return [html.decoded_figure(run, point)]
 
-    def from_settings(self, *values: Any) -> Answer:
-        """A start from an image of the dataset: first the sides' runs, then its settings."""
-        numbers, settings = values[: self.sides], values[self.sides :]
+    def from_settings(self, *values: Any) -> Updates:
+        """Start from an image of the dataset; `values` are the sides' runs, then the settings."""
+        numbers, settings = values[: self.num_sides], values[self.num_sides :]
         item = self._item(settings)
-        said = f"item {item:,} of {self.table.name}"
+        message = f"item {item:,} of {self.table.name}"
         space = self.table.factors
         if space.names and not isinstance(space, FactorSpace):
             pairs = zip(space.names, space.factors_of(np.array([item]))[0], strict=True)
-            said += ": " + ", ".join(f"{name} {value}" for name, value in pairs)
-        return self._start(self._image(settings), said, numbers)
+            message += ": " + ", ".join(f"{name} {value}" for name, value in pairs)
+        return self._start(self._image(settings), message, numbers)
 
-    def at_random(self, *numbers: int) -> Answer:
-        """Settings of an image drawn at random, and a start from it."""
+    def from_random(self, *numbers: int) -> Updates:
+        """Start from a random image of the dataset; the settings are updated too."""
         rng = np.random.default_rng()
         settings = [int(rng.integers(size)) for _, size in self.settings()]
         return [*settings, *self.from_settings(*numbers, *settings)]
 
-    def from_upload(self, file: str | None, *numbers: int) -> Answer:
-        """A start from a picture that was sent, which is then removed; or why it is refused."""
-        unchanged = [None] * (self.sides * self.width)
+    def from_upload(self, file: str | None, *numbers: int) -> Updates:
+        """Start from an uploaded image, or show why it cannot be used; the file is deleted."""
+        unchanged = [None] * (self.num_sides * self.side_length)
         if file is None:
             return [None, None, None, *unchanged]
         path = Path(file)
         try:
-            image = read_picture(path, self.table.shape)
+            image = read_image(path, self.table.shape)
         except UserError as error:
-            return [None, None, html.refused(f"refused: {error}"), *unchanged]
+            return [None, None, html.error_message(f"rejected: {error}"), *unchanged]
         finally:
             path.unlink(missing_ok=True)
         height, width = self.table.shape[1:]
-        return self._start(image, f"{path.name}, cut to {width} × {height}", numbers)
+        return self._start(image, f"{path.name}, cropped to {width} × {height}", numbers)
 
-    def grids(self, across: int, down: int | str, *values: Any) -> Answer:
-        """Every side's traversal grid."""
-        return [html.grid(half.grid, half.note) for half in self._halves(across, down, values)]
+    def grids(self, across: int, down: int | str, *values: Any) -> Updates:
+        """Show the traversal grid of each side."""
+        return [html.grid_table(s.grid, s.note) for s in self._sides(across, down, values)]
 
-    def scatters(self, across: int, *numbers: int) -> Answer:
-        """Every side's dimension against the factors."""
-        halves = self._halves(across, NOTHING, self._at_zero(numbers))
-        return [html.titled_scatter(half.run, half.across, half.note) for half in halves]
+    def scatters(self, across: int, *numbers: int) -> Updates:
+        """Show the dimension across of each side against the factors."""
+        sides = self._sides(across, NOTHING, self._zero_codes(numbers))
+        return [html.titled_scatter(s.run, s.across, s.note) for s in sides]
 
-    def png(self, image: Any, across: int, down: int | str, *values: Any) -> Answer:
-        """What is shown as one PNG in text, and its name."""
-        return self._saved(images.sheet, "png", image, across, down, values)
+    def png(self, image: Any, across: int, down: int | str, *values: Any) -> Updates:
+        """Return images and grids as a PNG, and its file name."""
+        sides = self._sides(across, down, values)
+        return self._download(downloads.panels_png, "png", image, across, sides)
 
-    def gif(self, image: Any, across: int, down: int | str, *values: Any) -> Answer:
-        """The grids as a GIF in text, and its name."""
-        return self._saved(images.animation, "gif", image, across, down, values)
+    def gif(self, image: Any, across: int, down: int | str, *values: Any) -> Updates:
+        """Return the grids as a GIF, and its file name."""
+        sides = self._sides(across, down, values)
+        return self._download(downloads.panels_gif, "gif", image, across, sides)
 
-    def _saved(
+    def _download(
         self,
-        draw: Callable[[Sequence[images.Panel]], bytes],
+        draw: Callable[[Sequence[downloads.Panel]], bytes],
         kind: str,
         image: Float[np.ndarray, "c h w"],
         across: int,
-        down: int | str,
-        values: Sequence[Any],
-    ) -> Answer:
-        halves = self._halves(across, down, values)
+        sides: Sequence[SideState],
+    ) -> Updates:
         panels = [
-            images.Panel(half.run.title, image, half.run.picture(half.point), half.grid)
-            for half in halves
-            if half.grid is not None
+            downloads.Panel(side.run.title, image, side.run.decode_point(side.point), grid)
+            for side in sides
+            if (grid := side.grid) is not None
         ]
-        names = "-".join(half.run.name.replace("/", "-") for half in halves)
-        return [images.as_uri(draw(panels), kind), f"unbraid-{names}-z{across + 1}.{kind}"]
+        names = "-".join(side.run.name.replace("/", "-") for side in sides)
+        return [data_uri(draw(panels), kind), f"unbraid-{names}-z{across + 1}.{kind}"]
 
     def _start(
-        self, image: Float[np.ndarray, "c h w"], said: str, numbers: Sequence[int]
-    ) -> Answer:
-        sides = [part for number in numbers for part in self.side(number, image)]
-        return [image, html.picture(image, "start"), html.said(said), *sides]
+        self, image: Float[np.ndarray, "c h w"], message: str, numbers: Sequence[int]
+    ) -> Updates:
+        sides = [update for number in numbers for update in self.side(number, image)]
+        return [image, html.figure(image, "start"), html.status_message(message), *sides]
 
-    def _halves(self, across: int, down: int | str, values: Sequence[Any]) -> list[Half]:
-        """All sides; on the right the dimensions that match the left's, one by one."""
-        codes = [self._code(values[i : i + self.width]) for i in range(0, len(values), self.width)]
+    def _sides(self, across: int, down: int | str, values: Sequence[Any]) -> list[SideState]:
+        """Return all sides; on the right with the dimensions that match those of the left."""
+        length = self.side_length
+        codes = [self._run_and_code(values[i : i + length]) for i in range(0, len(values), length)]
         left = codes[0][0]
         across = min(across, len(left.dimensions) - 1)
-        halves = [Half(*codes[0], across, down, "")]
+        sides = [SideState(*codes[0], across, down, "")]
         for run, point in codes[1:]:
-            pairs = matching(left, run)
-            there = pairs[down].right if isinstance(down, int) and down in pairs else down
+            pairs = matching_dimensions(left, run)
+            right_down = pairs[down].right if isinstance(down, int) and down in pairs else down
             note = f"r = {pairs[across].correlation:+.2f} with the left"
-            partner = pairs[across].right
-            halves.append(Half(run, point, partner, NOTHING if there is None else there, note))
-        return halves
+            right_down = NOTHING if right_down is None else right_down
+            sides.append(SideState(run, point, pairs[across].right, right_down, note))
+        return sides
 
-    def _code(self, values: Sequence[Any]) -> tuple[OpenedRun, Point]:
+    def _run_and_code(self, values: Sequence[Any]) -> tuple[OpenedRun, Point]:
         number, category, *z = values
         run = self.runs[number]
-        used = np.array(z[: len(run.dimensions)], np.float32)
-        return run, Point(used, int(category or 0))
+        visible = np.array(z[: len(run.dimensions)], np.float32)
+        return run, Point(visible, int(category or 0))
 
-    def _at_zero(self, numbers: Sequence[int]) -> list[Any]:
-        return [value for number in numbers for value in (number, 0, *[0.0] * self.most)]
+    def _zero_codes(self, numbers: Sequence[int]) -> list[Any]:
+        return [value for number in numbers for value in (number, 0, *[0.0] * self.max_dims)]
 
     def _item(self, settings: Sequence[Any]) -> int:
         if not isinstance(self.table.factors, FactorSpace):
@@ -199,12 +203,12 @@ class Session:
         return self.table.images(np.array([self._item(settings)]))[0].astype(np.float32)
 
     def _slider(self, run: OpenedRun, i: int, point: Point) -> dict[str, Any]:
-        """A dimension's slider; one that this run has no dimension for is hidden."""
+        """Return the slider of a dimension, hidden if the run has fewer dimensions."""
         if i >= len(run.dimensions):
             return {"visible": False}
         dimension = run.dimensions[i]
         value = float(np.clip(point.z[i], dimension.low, dimension.high))
-        step = (dimension.high - dimension.low) / STEPS
+        step = (dimension.high - dimension.low) / SLIDER_STEPS
         return {
             "minimum": dimension.low,
             "maximum": dimension.high,
@@ -214,10 +218,16 @@ class Session:
             "visible": True,
         }
 
-    def _buttons(self, run: OpenedRun, point: Point) -> dict[str, Any]:
-        """The discrete code's buttons; hidden where there is none."""
-        choices = [(name, k) for k, name in enumerate(category_names(run))]
-        tracks = f" · {run.category_tracks}" if run.category_tracks else ""
-        value = point.category if choices else None
-        label = f"discrete code{tracks}"
-        return {"choices": choices, "value": value, "label": label, "visible": bool(choices)}
+    def _category_buttons(self, run: OpenedRun, point: Point) -> dict[str, Any]:
+        """Return the buttons of the discrete code, hidden if there is none."""
+        choices = [(name, k) for k, name in enumerate(category_names(run.categories))]
+        return {
+            "choices": choices,
+            "value": point.category if choices else None,
+            "label": f"discrete code{_suffix(run.category_factor)}",
+            "visible": bool(choices),
+        }
+
+
+def _suffix(factor: str | None) -> str:
+    return f" · {factor}" if factor else ""
