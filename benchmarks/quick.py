@@ -1,14 +1,13 @@
-"""Train the `quick` CascadeVAE with several seeds, score each, and write results/quick/.
+"""Train the `quick` preset of CascadeVAE with several seeds, score it, and write results/quick/.
 
-Run as `python -m benchmarks.quick --seeds 0 1 2`. A run that is done is not trained again, one that
-was stopped continues. `--table` only writes the table from the committed scores.
+Run as `python -m benchmarks.quick --seeds 0 1 2`. Finished runs are skipped, and interrupted ones
+resume. `--table` only writes the table, from the committed scores.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,58 +15,39 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.step import machine
+from benchmarks.archived_run import archive_run
+from unbraid.runs import Run
 
 RESULTS = Path("results/quick")
-MEASURED = (
-    *("config.toml", "log.jsonl", "scores.json", "information.json"),
-    *("traversal.png", "cascade.png", "survey.json"),
-)
 METRICS = ("FactorVAE score", "unsupervised classification accuracy")
-COLUMNS = ("jeong2019", "kim2018", "locatello2019", "lecture", "one_to_one", "majority")
+PROTOCOLS = ("jeong2019", "kim2018", "locatello2019", "lecture", "one_to_one", "majority")
 
 
-def run(
-    seed: int, threads: int, out: Path, kept: Path, method: str = "cascade-vae", *more: str
+def train_and_archive(
+    seed: int, threads: int, out: Path, to: Path, method: str = "cascade-vae", *flags: str
 ) -> None:
-    """One seed: train or continue, with `more` flags, evaluate, draw, keep what was measured."""
-    command = [sys.executable, "-m", "unbraid"]
-    train = ["train", method, "--preset", "quick", "--seed", str(seed), *more, "--resume"]
+    """Train or resume one seed with further `flags`, score and draw it, and archive it."""
+    run, command = Run(out), [sys.executable, "-m", "unbraid"]
+    train = ["train", method, "--preset", "quick", "--seed", str(seed), *flags, "--resume"]
     train += ["--threads", str(threads)]
     subprocess.run([*command, *train, "--out", str(out)], check=True)
-    if not (out / "scores.json").exists():
+    if not run.scores_file.exists():
         subprocess.run([*command, "evaluate", str(out), "--threads", str(threads)], check=True)
-    if not (out / "traversal.png").exists():
+    if not run.traversal_figure.exists():
         subprocess.run([*command, "traverse", str(out)], check=True)
-    keep(out, kept, train)
-
-
-def keep(run: Path, kept: Path, command: list[str]) -> None:
-    """Copy what a run measured, small as it is, with where it comes from."""
-    kept.mkdir(parents=True, exist_ok=True)
-    for name in MEASURED:
-        if (run / name).exists():
-            shutil.copy(run / name, kept / name)
-    sessions = json.loads((run / "provenance.json").read_text())
-    facts = {"command": "unbraid " + " ".join(command), "machine": machine(), "sessions": sessions}
-    (kept / "provenance.json").write_text(json.dumps(facts, indent=2) + "\n")
+    archive_run(run, to, train)
 
 
 def table(results: Path = RESULTS) -> str:
-    """Every seed, then mean and std (n − 1), as Markdown."""
-    seeds = sorted(results.glob("seed-*"), key=lambda p: int(p.name.split("-")[1]))
+    """Return a Markdown table of all seeds, then mean and std (n − 1)."""
+    seeds = sorted(results.glob("seed-*"), key=lambda path: int(path.name.split("-")[1]))
     lines = [
-        "| seed | " + " | ".join(f"`{c}`" for c in COLUMNS) + " | minutes |",
-        "|---" * (len(COLUMNS) + 2) + "|",
+        "| seed | " + " | ".join(f"`{name}`" for name in PROTOCOLS) + " | minutes |",
+        "|---" * (len(PROTOCOLS) + 2) + "|",
     ]
-    rows = []
-    for seed in seeds:
-        scores: list[dict[str, Any]] = json.loads((seed / "scores.json").read_text())["scores"]
-        by_protocol = {row["protocol"]: row["score"] for row in scores if row["metric"] in METRICS}
-        sessions = json.loads((seed / "provenance.json").read_text())["sessions"]
-        minutes = sum(s["seconds"] for s in sessions) / 60
-        rows.append([*(by_protocol[c] for c in COLUMNS), minutes])
-        cells = [f"{v:.3f}" for v in rows[-1][:-1]]
+    rows = [_row(seed) for seed in seeds]
+    for seed, (*scores, minutes) in zip(seeds, rows, strict=True):
+        cells = [f"{score:.3f}" for score in scores]
         lines.append(f"| {seed.name.split('-')[1]} | {' | '.join(cells)} | {minutes:.1f} |")
     if len(rows) > 1:
         mean, std = np.mean(rows, axis=0), np.std(rows, axis=0, ddof=1)
@@ -76,16 +56,26 @@ def table(results: Path = RESULTS) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _row(archived: Path) -> list[float]:
+    """Return the scores of a seed under each protocol, and the minutes of training."""
+    run = Run(archived)
+    rows: list[dict[str, Any]] = json.loads(run.scores_file.read_text())["scores"]
+    scores = {row["protocol"]: row["score"] for row in rows if row["metric"] in METRICS}
+    sessions = json.loads(run.provenance_file.read_text())["sessions"]
+    return [*(scores[name] for name in PROTOCOLS), sum(s["seconds"] for s in sessions) / 60]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--runs", type=Path, default=Path("runs"))
-    parser.add_argument("--table", action="store_true")
+    parser.add_argument("--table", action="store_true", help="only write the table")
     flags = parser.parse_args()
     if not flags.table:
         for seed in flags.seeds:
-            run(seed, flags.threads, flags.runs / f"quick-{seed}", RESULTS / f"seed-{seed}")
+            out, to = flags.runs / f"quick-{seed}", RESULTS / f"seed-{seed}"
+            train_and_archive(seed, flags.threads, out, to)
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / "table.md").write_text(table())
     print(table())

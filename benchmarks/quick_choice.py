@@ -1,9 +1,9 @@
-"""Choose the `quick` preset of CascadeVAE without labels, by a rule fixed before any of it ran.
+"""Select the `quick` preset of CascadeVAE without labels, by a rule fixed before any run.
 
-Run as `python -m benchmarks.quick_choice`. Every candidate sees the same number of images, the
-discrete code the last 160,000 of them; each trains with the seeds 10 and 11, which are reported
-nowhere. The one with the highest ELBO (the mean of the last 500 logged steps, then of the seeds) is
-the preset. No label is read and nothing is evaluated. Writes results/quick/choice.json.
+Run as `python -m benchmarks.quick_choice`. Every candidate trains on the same number of images, the
+discrete code on the last 160,000 of them, with seeds 10 and 11, which no table reports. The
+candidate with the highest ELBO (the mean of the last 500 logged steps, then of the seeds) is
+selected. No label is used and nothing is evaluated. Writes results/quick/choice.json.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 
 from benchmarks.quick import RESULTS
 from benchmarks.step import machine
+from unbraid.runs import Run
 
 SEEDS = (10, 11)
 CANDIDATES: dict[str, dict[str, float]] = {
@@ -27,10 +28,12 @@ CANDIDATES: dict[str, dict[str, float]] = {
     "C": {"batch-size": 32, "learning-rate": 7e-4, "stage-steps": 3_000, "beta-low": 2.0},
 }
 IMAGES = 544_000
+# Records of the log, one every 100 steps.
+LAST_RECORDS = 5
 
 
-def run(name: str, seed: int, runs: Path) -> list[float]:
-    """One candidate with one seed, on one thread: its ELBO at the end, from each record."""
+def train(name: str, seed: int, runs: Path) -> float:
+    """Train one candidate with one seed on one thread, and return its ELBO at the end."""
     flags = CANDIDATES[name]
     out = runs / f"choice-{name}-{seed}"
     command = [sys.executable, "-m", "unbraid", "train", "cascade-vae", "--preset", "quick"]
@@ -39,35 +42,32 @@ def run(name: str, seed: int, runs: Path) -> list[float]:
     for flag, value in flags.items():
         command += [f"--{flag}", str(value)]
     subprocess.run(command, check=True)
-    records = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-    return [record["elbo"] for record in records[-5:]]
+    return float(np.mean([record["elbo"] for record in Run(out).read_log()[-LAST_RECORDS:]]))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--jobs", type=int, default=2, help="runs at once, a thread each")
+    parser.add_argument("--jobs", type=int, default=2, help="parallel runs, one thread each")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     flags = parser.parse_args()
     jobs = [(name, seed) for seed in SEEDS for name in CANDIDATES]
     with ThreadPoolExecutor(flags.jobs) as pool:
-        tails = list(pool.map(lambda job: run(job[0], job[1], flags.runs), jobs))
-    elbo = {
-        f"{name}-{seed}": float(np.mean(t)) for (name, seed), t in zip(jobs, tails, strict=True)
-    }
+        elbos = list(pool.map(lambda job: train(job[0], job[1], flags.runs), jobs))
+    elbo = {f"{name}-{seed}": value for (name, seed), value in zip(jobs, elbos, strict=True)}
     means = {name: float(np.mean([elbo[f"{name}-{s}"] for s in SEEDS])) for name in CANDIDATES}
-    chosen = max(means, key=means.__getitem__)
-    facts = {
+    selected = max(means, key=means.__getitem__)
+    choice = {
         "candidates": CANDIDATES,
         "images": IMAGES,
         "elbo_nats": elbo,
         "mean_elbo_nats": means,
-        "chosen": chosen,
+        "chosen": selected,
         "command": "python -m benchmarks.quick_choice",
         "machine": machine(),
     }
     RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "choice.json").write_text(json.dumps(facts, indent=2) + "\n")
-    print(f"{chosen}: {means[chosen]:.1f} nats; {means}")
+    (RESULTS / "choice.json").write_text(json.dumps(choice, indent=2) + "\n")
+    print(f"{selected}: {means[selected]:.1f} nats; {means}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""Keep what studies measured in results/studies/: results, tables, every seed as a picture.
+"""Archive studies in results/studies/: results, tables, and all seeds as a chart.
 
-Run as `python -m benchmarks.tables studies/ablation.toml` after `unbraid study run` on the same
-file; `--runs DIR` is the `--out` that it had. What results/studies has of other studies and seeds
-stays, but for weights that another member has taken the place of: studies that share runs are given
-together. With `--runs results/studies` the tables of what is kept are written anew. `--begin` is
-the other way round: it gives the runs' directory the results that are kept, so that `unbraid study
-run` makes only what is missing. The tables of README.md and results/studies/README.md are filled in
-from what is kept.
+Run as `python -m benchmarks.tables ablation` after `unbraid study run ablation`; `--runs DIR` is
+the `--out` of that command. Results of other studies and seeds in results/studies are unchanged,
+except for weights of members that are no longer a median: studies that share runs must be given
+together. With `--runs results/studies` the tables of the archive are written again. `--begin`
+copies the other way: it gives the directory of the runs the archived results, so that `unbraid
+study run` makes only the missing runs. The tables in README.md and results/studies/README.md are
+filled in.
 """
 
 from __future__ import annotations
@@ -20,185 +20,212 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
+from benchmarks.archived_run import reduce_colours
 from unbraid.data import load
 from unbraid.report import charts, figures
 from unbraid.report.traversal import draw_block, row_labels, traverse
 from unbraid.runs.encode import load_trained
-from unbraid.studies.archive import archive, shown_of
+from unbraid.studies.archive import archive
 from unbraid.studies.formats import table
 from unbraid.studies.store import Store
-from unbraid.studies.study import PrimaryScore, Study
+from unbraid.studies.study import Job, PrimaryScore, Study
 from unbraid.studies.study_file import read
-from unbraid.studies.table import measure
+from unbraid.studies.table import RowResult, measure
 
 RESULTS = Path("results/studies")
-LECTURE = (Path("studies/table1-quick.toml"), Path("studies/table2-quick.toml"))
+LECTURE = ("table1-quick", "table2-quick")
+END = "<!-- end -->"
 
 
-def views(study: Study) -> list[Study]:
-    """The study by each metric that its checkpoints are scored by, its own first.
+def by_every_metric(study: Study) -> list[Study]:
+    """Return the study by each metric of its checkpoints, beginning with its own.
 
-    What is published is of its own alone.
+    The published figures belong to its own metric alone.
     """
     others = [
-        PrimaryScore(job) for job in study.jobs[0].scoring.by if job != study.primary_score.job
+        PrimaryScore(spec) for spec in study.jobs[0].scoring.by if spec != study.primary_score.spec
     ]
-    bare = [dataclasses.replace(row, published=None) for row in study.rows]
-    about = {"source": "", "rows": tuple(bare)}
-    return [study, *[dataclasses.replace(study, primary_score=head, **about) for head in others]]
+    rows = tuple(dataclasses.replace(row, published=None) for row in study.rows)
+    return [
+        study,
+        *[dataclasses.replace(study, primary_score=o, source="", rows=rows) for o in others],
+    ]
 
 
-def page(study: Study, kept: Path) -> str:
-    """The summary, then the tables of every view, as Markdown."""
-    tables = [table(view, Store(kept), "md") for view in views(study)]
-    return "\n".join([summary(study, kept), *tables])
+def page(study: Study, results: Path) -> str:
+    """Return the summary, then the tables by every metric, as Markdown."""
+    tables = [table(version, Store(results), "md") for version in by_every_metric(study)]
+    return "\n".join([summary(study, results), *tables])
 
 
-def summary(study: Study, kept: Path) -> str:
-    """One table of all views: mean, std and every seed of the last checkpoints."""
-    seen = views(study)
-    heads = ["row", "seeds"]
-    for view in seen:
-        heads += [f"`{view.primary_score.job.protocol}`, {view.primary_score.unit}", "every seed"]
-    rows = [heads, ["---"] * len(heads)]
-    for lines in zip(*[measure(view, Store(kept)) for view in seen], strict=True):
-        cells = [lines[0].row.title, f"{len(lines[0].done)} of {len(lines[0].members)}"]
-        for line in lines:
-            cells.append(_mean_and_std(line.last.mean, line.last.std))
-            cells.append(
-                " ".join("—" if m.score is None else f"{m.score:.1f}" for m in line.members)
-            )
+def summary(study: Study, results: Path) -> str:
+    """Return one table by every metric: mean, std and all seeds of the last checkpoints."""
+    versions = by_every_metric(study)
+    headers = ["row", "seeds"]
+    for version in versions:
+        headers += [_score_header(version), "every seed"]
+    rows = [headers, ["---"] * len(headers)]
+    for by_metric in zip(*[measure(version, Store(results)) for version in versions], strict=True):
+        first = by_metric[0]
+        cells = [first.row.title, f"{len(first.scored)} of {len(first.members)}"]
+        for result in by_metric:
+            scores = [f"{m.score:.1f}" if m.score is not None else "—" for m in result.members]
+            cells += [_mean_and_std(result), " ".join(scores)]
         rows.append(cells)
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return _markdown(rows)
 
 
-def beside_published(kept: Path, first: Study, *others: Study) -> str:
-    """A row of the first study's: means and stds of the last checkpoints, the published beside.
+def beside_published(results: Path, first: Study, *others: Study) -> str:
+    """Return a table of the rows of the first study, with the published figures.
 
-    Each other study adds its metric where it has the row.
+    Each other study adds its metric to the rows that it has.
     """
     studies = (first, *others)
-    measured = [{line.row.title: line for line in measure(study, Store(kept))} for study in studies]
-    heads = ["row", "seeds"]
+    measured = [
+        {result.row.title: result for result in measure(study, Store(results))} for study in studies
+    ]
+    headers = ["row", "seeds"]
     for study in studies:
-        heads += [f"`{study.primary_score.job.protocol}`, {study.primary_score.unit}", "published"]
-    rows = [heads, ["---"] * len(heads)]
-    for title, line in measured[0].items():
-        cells = [title, str(len(line.done))]
-        for lines in measured:
-            found = lines.get(title)
-            cells.append(_mean_and_std(found.last.mean, found.last.std) if found else "")
-            published = found.row.published if found else None
-            mark = " †" if published and published.impossible else ""
-            cells.append(f"{published.mean:.1f} ({published.std:.1f}){mark}" if published else "")
+        headers += [_score_header(study), "published"]
+    rows = [headers, ["---"] * len(headers)]
+    for title, own in measured[0].items():
+        cells = [title, str(len(own.scored))]
+        for by_title in measured:
+            result = by_title.get(title)
+            cells += [_mean_and_std(result), _published(result)] if result else ["", ""]
         rows.append(cells)
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return _markdown(rows)
 
 
-def _mean_and_std(mean: float | None, std: float | None) -> str:
+def _score_header(study: Study) -> str:
+    return f"`{study.primary_score.spec.protocol}`, {study.primary_score.unit}"
+
+
+def _published(result: RowResult) -> str:
+    published = result.row.published
+    if not published:
+        return ""
+    dagger = " †" if published.is_impossible else ""
+    return f"{published.mean:.1f} ({published.std:.1f}){dagger}"
+
+
+def _mean_and_std(result: RowResult) -> str:
+    mean, std = result.last_checkpoint.mean, result.last_checkpoint.std
     return "—" if mean is None else f"**{mean:.1f}**" + ("" if std is None else f" ({std:.1f})")
 
 
+def _markdown(rows: list[list[str]]) -> str:
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
 def fill(path: Path, name: str, text: str) -> None:
-    """Put a text in place of the one between `<!-- name -->` and the next `<!-- end -->`."""
-    before, mark, rest = path.read_text().partition(f"<!-- {name} -->\n")
-    old, end, after = rest.partition("<!-- end -->")
-    # An end after another block's mark is that block's, and what lies between would be lost.
+    """Replace the text between `<!-- name -->` and the next `<!-- end -->` of a file."""
+    before, start, rest = path.read_text().partition(f"<!-- {name} -->\n")
+    old, end, after = rest.partition(END)
+    # The end after the start of another block belongs to that block.
     if end and "<!--" not in old:
-        path.write_text(f"{before}{mark}\n{text}\n{end}{after}")
+        path.write_text(f"{before}{start}\n{text}\n{end}{after}")
     else:
-        print(f"{path}: no table is filled in, for want of <!-- {name} --> and <!-- end -->")
+        print(f"{path}: table not written, as <!-- {name} --> or its {END} is missing")
 
 
-def bring_weights_back(studies: Sequence[Study], kept: Path) -> list[Path]:
-    """Weights of best and median members that an earlier commit dropped, from the history.
+def medians(studies: Sequence[Study], results: Path) -> dict[str, Job]:
+    """Return the median member of every row, by the name of its run directory."""
+    rows = [row for study in studies for row in measure(study, Store(results))]
+    members = [row.median_member for row in rows]
+    return {member.job.name: member.job for member in members if member is not None}
 
-    A seed more can make a member the median again. What no commit has is told, and returned.
+
+def restore_weights(studies: Sequence[Study], results: Path) -> list[Path]:
+    """Restore weights of median members that an earlier commit removed, from the history.
+
+    A further seed can make a member the median again. Returns the files that no commit has.
     """
-    store, lost = Store(kept), []
-    lines = [line for study in studies for line in measure(study, store)]
-    for job in {job.name: job for line in lines for job in shown_of(line)}.values():
-        file = store.run(job).checkpoint_file
-        if not file.exists() and not _back_from_history(file):
-            lost.append(file)
+    missing = []
+    for job in medians(studies, results).values():
+        file = Store(results).run(job).checkpoint_file
+        if not file.exists() and not _restored(file):
+            missing.append(file)
             print(
-                f"{file}: the weights of a best or median member are in no commit; make the run"
-                " once more, in an empty --out"
+                f"{file}: no commit has the weights of this median member; train the run again, in"
+                " an empty --out"
             )
-    return lost
+    return missing
 
 
-def _back_from_history(file: Path) -> bool:
-    def git(*words: str) -> bytes:
-        return subprocess.run(["git", *words], cwd=file.parent, capture_output=True).stdout
+def _restored(file: Path) -> bool:
+    """Restore a file from the parent of the commit that removed it, and return whether it was."""
 
-    dropped = git("log", "-1", "--diff-filter=D", "--format=%H", "--", file.name).decode().strip()
-    weights = git("show", f"{dropped}^:./{file.name}") if dropped else b""
+    def git(*arguments: str) -> bytes:
+        command = ["git", *arguments]
+        return subprocess.run(command, cwd=file.parent, capture_output=True).stdout
+
+    removal = git("log", "-1", "--diff-filter=D", "--format=%H", "--", file.name).decode().strip()
+    weights = git("show", f"{removal}^:./{file.name}") if removal else b""
     if weights:
         file.write_bytes(weights)
     return bool(weights)
 
 
-def drop_weights(studies: Sequence[Study], kept: Path) -> None:
-    """Of these studies' runs only each row's best and median member keep their weights."""
-    store = Store(kept)
-    lines = [line for study in studies for line in measure(study, store)]
-    shown = {job.name for line in lines for job in shown_of(line)}
+def remove_weights(studies: Sequence[Study], results: Path) -> None:
+    """Remove the weights of all members of these studies that are not the median of a row."""
+    kept = medians(studies, results)
     for job in (job for study in studies for job in study.jobs):
-        if job.name not in shown:
-            store.run(job).checkpoint_file.unlink(missing_ok=True)
+        if job.name not in kept:
+            Store(results).run(job).checkpoint_file.unlink(missing_ok=True)
 
 
-def draw(study: Study, kept: Path, stem: str) -> None:
-    """A strip of every seed, for each view, beside the results."""
-    for view in views(study):
-        lines = [line for line in measure(view, Store(kept)) if line.done]
-        head = view.primary_score
-        across = f"{head.title}, {head.job.protocol}, {head.unit}"
-        drawn = charts.strips([figures.strip(line) for line in lines], across)
-        name = f"{stem}-{head.job.protocol}.svg"
-        (kept / name).write_text(charts.alone(drawn))
+def draw_seeds(study: Study, results: Path, stem: str) -> None:
+    """Draw a strip plot of all seeds, for every metric."""
+    for version in by_every_metric(study):
+        rows = [row for row in measure(version, Store(results)) if row.scored]
+        score = version.primary_score
+        label = f"{score.title}, {score.spec.protocol}, {score.unit}"
+        chart = charts.strip_plot([figures.strip_row(row) for row in rows], label)
+        (results / f"{stem}-{score.spec.protocol}.svg").write_text(charts.standalone(chart))
 
 
-def draw_medians(study: Study, kept: Path, to: Path) -> None:
-    """Each row's median member whose weights are kept, traversed around one image, as a PNG.
+def draw_medians(study: Study, results: Path, to: Path) -> None:
+    """Draw traversals of each row's median member around one image, if its weights exist.
 
-    Of a discrete code the category is that of the image; the page has the others.
+    Categories are those of the image; the study's page has the others.
     """
-    store, data = Store(kept), load(study.jobs[0].config.data)
-    medians = [(line, line.median) for line in measure(study, store)]
-    there = [
+    store, data = Store(results), load(study.jobs[0].config.data)
+    trained = [
         (
-            figures.titled(line, member).replace(": ", "\n", 1),
+            figures.member_title(row, member).replace(": ", "\n", 1),
             load_trained(store.run(member.job), data),
         )
-        for line, member in medians
-        if member is not None and store.run(member.job).checkpoint_file.exists()
+        for row in measure(study, store)
+        if (member := row.median_member) is not None
+        and store.run(member.job).checkpoint_file.exists()
     ]
-    if not there:
+    if not trained:
         return
-    drawn = [traverse(trained, data) for _, trained in tqdm(there, desc="traversing")]
-    high, wide = -(-len(drawn) // 2), min(2, len(drawn))
-    tall = [max(len(row_labels(t)) for t in drawn[2 * i : 2 * i + 2]) for i in range(high)]
-    size = (wide * (1.3 + 0.4 * len(drawn[0].values)), 0.4 * sum(tall) + 0.7 * high)
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(high, wide, height_ratios=tall, squeeze=False).ravel()
-    for axis, (title, _), one in zip(axes, there, drawn, strict=False):
-        draw_block(axis, one.images[one.category if one.discrete else 0], row_labels(one), title)
+    traversals = [traverse(run, data) for _, run in tqdm(trained, desc="traversing")]
+    rows, columns = -(-len(traversals) // 2), min(2, len(traversals))
+    heights = [max(len(row_labels(t)) for t in traversals[2 * i : 2 * i + 2]) for i in range(rows)]
+    width = columns * (1.3 + 0.4 * len(traversals[0].values))
+    figure = Figure(figsize=(width, 0.4 * sum(heights) + 0.7 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, height_ratios=heights, squeeze=False).ravel()
+    for axis, (title, _), drawn in zip(axes, trained, traversals, strict=False):
+        category = drawn.category if drawn.discrete else 0
+        draw_block(axis, drawn.images[category], row_labels(drawn), title)
         axis.set_anchor("NW")
-    for axis in axes[len(drawn) :]:
+    for axis in axes[len(traversals) :]:
         axis.set_axis_off()
     figure.savefig(to, dpi=100)
+    reduce_colours(to, to)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    parser.add_argument("studies", nargs="+", metavar="STUDY", help="name or file of a study")
     parser.add_argument("--runs", type=Path, default=Path("runs/studies"))
     parser.add_argument("--weights", action=argparse.BooleanOptionalAction, default=True)
-    parser.add_argument("--begin", action="store_true")
+    parser.add_argument("--begin", action="store_true", help="copy results to --runs")
     flags = parser.parse_args()
-    studies = [read(file) for file in flags.files]
+    studies = [read(source) for source in flags.studies]
     if flags.begin:
         for study in studies:
             archive(study, Store(RESULTS), Store(flags.runs), weights=False)
@@ -206,14 +233,15 @@ def main() -> None:
     if flags.runs.resolve() != RESULTS.resolve():
         for study in studies:
             archive(study, Store(flags.runs), Store(RESULTS), weights=flags.weights)
-    drop_weights(studies, RESULTS)
+    remove_weights(studies, RESULTS)
     if flags.weights:
-        bring_weights_back(studies, RESULTS)
-    for file, study in zip(flags.files, studies, strict=True):
-        (RESULTS / f"{file.stem}.md").write_text(page(study, RESULTS))
-        draw(study, RESULTS, file.stem)
-        draw_medians(study, RESULTS, RESULTS / f"{file.stem}-medians.png")
-        fill(RESULTS / "README.md", file.stem, summary(study, RESULTS))
+        restore_weights(studies, RESULTS)
+    for source, study in zip(flags.studies, studies, strict=True):
+        stem = Path(source).stem
+        (RESULTS / f"{stem}.md").write_text(page(study, RESULTS))
+        draw_seeds(study, RESULTS, stem)
+        draw_medians(study, RESULTS, RESULTS / f"{stem}-medians.png")
+        fill(RESULTS / "README.md", stem, summary(study, RESULTS))
         print(page(study, RESULTS))
     fill(Path("README.md"), "tables", beside_published(RESULTS, *map(read, LECTURE)))
 
