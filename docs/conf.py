@@ -31,7 +31,7 @@ apidoc_modules = [
         "path": "../src/unbraid",
         "destination": "api",
         "module_first": True,
-        "exclude_patterns": ["**/cli*.py", "**/commands.py", "**/parser.py", "**/__main__.py"],
+        "exclude_patterns": ["**/cli/**", "**/registry.py", "**/__main__.py"],
     }
 ]
 os.environ["SPHINX_APIDOC_OPTIONS"] = "members,show-inheritance,ignore-module-all"

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from unbraid.cli import _parser
+from unbraid.cli.messages import command_names
+from unbraid.cli.parser import build
 from unbraid.methods import METHODS
 from unbraid.metrics import METRICS
 
@@ -40,9 +41,8 @@ def test_formulas_are_drawn_by_the_browser_itself(site: Path) -> None:
 
 def test_every_command_and_every_module_is_there(site: Path) -> None:
     page = (site / "cli.html").read_text()
-    for line in _parser().format_help().splitlines():
-        if command := re.match(r"    (\w+) ", line):
-            assert f'id="unbraid-{command[1]}' in page, line
+    for command in command_names(build()):
+        assert f'id="unbraid-{command}' in page, command
     for method in METHODS.values():
         assert f'id="unbraid-train-{method.name}"' in page
     reference = "".join(file.read_text() for file in (site / "api").glob("*.html"))

@@ -1,22 +1,21 @@
-"""The directive `command-line`: every command with its flags, from the parser itself.
+"""The directive `command-line`: every command with its flags, as `--help` shows them.
 
-Our help is plain text, with marks such as |KL − C|, so nothing here is read as markup.
+The texts are plain, with marks such as |KL − C|, so nothing in them is read as markup.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from typing import Any
 
+from cyclopts import App
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from unbraid.cli import _parser
-
-# Wide enough for a usage, narrow enough for a page.
-WIDTH = 84
+from unbraid.cli import help as layout
+from unbraid.cli import parser
+from unbraid.cli.messages import command_names
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -24,63 +23,74 @@ def setup(app: Sphinx) -> dict[str, Any]:
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
+class Recorder:
+    """Formatter of cyclopts that keeps what it is given, instead of printing it."""
+
+    def __init__(self) -> None:
+        self.usage, self.description = "", ""
+        self.panels: list[tuple[str, list[tuple[str, str]]]] = []
+
+    def render_usage(self, console: Any, options: Any, usage: Any) -> None:
+        self.usage = layout.usage_line(usage)
+
+    def render_description(self, console: Any, options: Any, description: Any) -> None:
+        self.description = layout.plain(description)
+
+    def __call__(self, console: Any, options: Any, panel: Any) -> None:
+        rows = [(layout.label(entry), layout.text(entry)) for entry in panel.entries]
+        if rows:
+            self.panels.append((layout.plain(panel.title), rows))
+
+
 class CommandLine(SphinxDirective):
-    """A section a command, with what it does, its usage and its flags."""
+    """A section for each command: what it does, its usage and its flags."""
 
     def run(self) -> list[nodes.Node]:
-        self.env.note_dependency(_parser.__code__.co_filename)
-        return [self._section(parser) for parser in leaves(_parser())]
-
-    def _section(self, parser: argparse.ArgumentParser) -> nodes.section:
-        section = nodes.section(ids=[nodes.make_id(parser.prog)], names=[parser.prog])
-        section += nodes.title(text=parser.prog)
-        section += [nodes.paragraph(text=text) for text in _paragraphs(parser.description)]
-        section += nodes.literal_block(text=usage(parser), language="text")
-        for title, actions in groups(parser):
-            section += nodes.rubric(text=title)
-            section += _flags(parser, actions)
-        section += [nodes.paragraph(text=text) for text in _paragraphs(parser.epilog)]
-        return section
+        for module in (parser, layout, *parser.COMMANDS):
+            self.env.note_dependency(str(module.__file__))
+        return [_section(words) for words in commands(parser.build())]
 
 
-def leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    """The parsers of commands that do something, in the order of the help."""
-    below = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
-    if not below:
-        yield parser
-    for one in below:
-        for child in one.choices.values():
-            yield from leaves(child)
+def commands(app: App, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The words of every command that does something, in the order of the help."""
+    for name in command_names(app):
+        if app[name].default_command is None:
+            yield from commands(app[name], (*words, name))
+        else:
+            yield (*words, name)
 
 
-def usage(parser: argparse.ArgumentParser) -> str:
-    """The usage, set to the page's width whatever the terminal's is."""
-    formatter = argparse.HelpFormatter(parser.prog, width=WIDTH)
-    formatter.add_usage(parser.usage, parser._actions, [], prefix="")
-    return formatter.format_help().strip()
+def _section(words: tuple[str, ...]) -> nodes.section:
+    recorder = Recorder()
+    app = parser.build(recorder)
+    command = app
+    for word in words:
+        command = command[word]
+    # What is below the flags is printed, not passed to the formatter.
+    epilogue, command.help_epilogue = command.help_epilogue, ""
+    app.help_print(list(words))
+    title = " ".join(["unbraid", *words])
+    section = nodes.section(ids=[nodes.make_id(title)], names=[title])
+    section += nodes.title(text=title)
+    section += [nodes.paragraph(text=text) for text in _paragraphs(recorder.description)]
+    section += nodes.literal_block(text=recorder.usage, language="text")
+    for group, rows in recorder.panels:
+        section += nodes.rubric(text=group)
+        listed = nodes.definition_list()
+        for label, text in rows:
+            term = nodes.term("", "", nodes.literal(text=label))
+            listed += nodes.definition_list_item(
+                "", term, nodes.definition("", nodes.paragraph(text=text))
+            )
+        section += listed
+    for text in _paragraphs(epilogue or ""):
+        if text.startswith("Example: "):
+            section += nodes.rubric(text="Example")
+            section += nodes.literal_block(text=text.removeprefix("Example: "), language="sh")
+        else:
+            section += nodes.paragraph(text=text)
+    return section
 
 
-def groups(parser: argparse.ArgumentParser) -> Iterator[tuple[str, list[argparse.Action]]]:
-    """The parser's groups that have flags, but for --help alone."""
-    for group in parser._action_groups:
-        actions = [a for a in group._group_actions if not isinstance(a, argparse._HelpAction)]
-        if actions:
-            yield group.title or "flags", actions
-
-
-def _flags(parser: argparse.ArgumentParser, actions: list[argparse.Action]) -> nodes.Node:
-    formatter = parser._get_formatter()
-    listed = nodes.definition_list()
-    for action in actions:
-        item = nodes.definition_list_item()
-        name = formatter._format_action_invocation(action)
-        item += nodes.term("", "", nodes.literal(text=name))
-        text = formatter._expand_help(action) if action.help else ""
-        item += nodes.definition("", nodes.paragraph(text=text))
-        listed += item
-    return listed
-
-
-def _paragraphs(text: str | None) -> list[str]:
-    blocks = (text or "").split("\n\n")
-    return [" ".join(block.split()) for block in blocks if block.strip()]
+def _paragraphs(text: str) -> list[str]:
+    return [" ".join(block.split()) for block in text.split("\n\n") if block.strip()]

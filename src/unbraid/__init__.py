@@ -1,4 +1,7 @@
-"""unbraid learns disentangled representations of images, and measures how far it got."""
+"""unbraid trains and evaluates disentangled representations of images.
+
+Names are imported when they are first used, so that `unbraid.metrics` works without PyTorch loaded.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,6 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Looked up when asked for, so that `unbraid.metrics` serves those who have no torch loaded.
 _HOMES = {
     "load": "unbraid.data",
     "FactorSpace": "unbraid.data.factors",

@@ -23,10 +23,8 @@ class HelpFormatter:
     """Formatter of cyclopts without colours and boxes."""
 
     def render_usage(self, console: Console, options: ConsoleOptions, usage: Any) -> None:
-        """Print the usage line, with positional arguments before the flags."""
-        words = " ".join(plain(usage).split())
-        before, optional, after = words.partition(" [OPTIONS]")
-        _print(console, f"Usage: {before}{after}{optional}")
+        """Print the usage line."""
+        _print(console, f"Usage: {usage_line(usage)}")
 
     def render_description(
         self, console: Console, options: ConsoleOptions, description: Any
@@ -41,6 +39,13 @@ class HelpFormatter:
             _print(console, f"\n{plain(panel.title)}:")
             for entry in panel.entries:
                 _print(console, _row(label(entry), text(entry), _width(console)))
+
+
+def usage_line(usage: Any) -> str:
+    """Return the usage of a command, with positional arguments before the flags."""
+    words = " ".join(plain(usage).split())
+    before, optional, after = words.partition(" [OPTIONS]")
+    return f"{before}{after}{optional}"
 
 
 def label(entry: HelpEntry) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from cyclopts import App, Group, Parameter
 
 from unbraid import __version__
@@ -29,15 +31,26 @@ COMMANDS = (
 )
 
 
-def build() -> App:
-    """Return the command `unbraid`, with the methods and datasets that are registered now."""
+def build(formatter: Any = None) -> App:
+    """Return the command `unbraid`, with the methods and datasets that are registered now.
+
+    Parameters
+    ----------
+    formatter : HelpFormatter of cyclopts, optional
+        Layout of --help, by default that of `unbraid.cli.help`.
+
+    Returns
+    -------
+    App
+        The commands.
+    """
     app = App(
         name="unbraid",
         help="Train and evaluate disentangled representations of images.",
         help_epilogue=epilogue("unbraid train cascade-vae --preset quick --out runs/first"),
         version=f"unbraid {__version__}",
         help_format="plaintext",
-        help_formatter=HelpFormatter(),
+        help_formatter=formatter or HelpFormatter(),
         group_commands=Group("Commands"),
         group_parameters=Group.create_default_parameters("Options"),
         default_parameter=Parameter(negative=(), allow_repeating=True),
