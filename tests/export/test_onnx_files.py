@@ -1,4 +1,4 @@
-"""The exported networks are the run's own, as onnxruntime sees them."""
+"""Exported networks: ONNX Runtime computes what the run's networks compute."""
 
 import shutil
 import sys
@@ -27,21 +27,22 @@ def run(request: pytest.FixtureRequest, tiny_runs: dict[str, Run], tmp_path: Pat
     return Run(tmp_path / "run")
 
 
-def ask(file: Path, **inputs: torch.Tensor) -> list[Any]:
+def infer(file: Path, **inputs: torch.Tensor) -> list[Any]:
+    """Run a network in ONNX Runtime."""
     session = onnxruntime.InferenceSession(file)
     return list(session.run(None, {name: tensor.numpy() for name, tensor in inputs.items()}))
 
 
 @torch.no_grad()
-def test_the_files_say_what_the_method_says(run: Run, table: ImageTable) -> None:
-    told = onnx_files.export(run, table)
-    assert told.count("of torch on 128 images") == 2
+def test_the_exported_networks_agree_with_the_method(run: Run, table: ImageTable) -> None:
+    lines = onnx_files.export(run, table)
+    assert lines.count("of PyTorch on 128 images") == 2
     config, parts, step = load_trained(run, table)
     method = config.method
     x = torch.from_numpy(table.images(INDEX)).float()
     mean, std = method.posterior(parts, x)
-    mean_found, *rest = ask(run.path / "encoder.onnx", x=x)
-    assert np.abs(mean_found - mean.numpy()).max() < 1e-5
+    exported_mean, *rest = infer(run.encoder_file, x=x)
+    assert np.abs(exported_mean - mean.numpy()).max() < 1e-5
     if std is not None:
         assert np.abs(rest.pop(0) - std.numpy()).max() < 1e-5
     category = method.predict_category(parts, x, mean)
@@ -49,45 +50,47 @@ def test_the_files_say_what_the_method_says(run: Run, table: ImageTable) -> None
         assert rest.pop(0).tolist() == category.tolist()
     assert not rest
     d = {"d": torch.eye(method.categories)[category]} if method.categories else {}
-    (pixels,) = ask(run.path / "decoder.onnx", z=mean, **d)
+    (pixels,) = infer(run.decoder_file, z=mean, **d)
     assert np.abs(pixels - method.decode(parts, mean, category).numpy()).max() < 1e-5
     if method.categories:
         d = {"d": torch.full((len(x), method.categories), 1 / method.categories)}
-        (pixels,) = ask(run.path / "decoder.onnx", z=mean, **d)
+        (pixels,) = infer(run.decoder_file, z=mean, **d)
         relaxed = parts["decoder"](torch.cat([mean, d["d"]], dim=1)).sigmoid()
         assert np.abs(pixels - relaxed.numpy()).max() < 1e-5
-    encoder, decoder = [onnx.load(run.path / f"{part}.onnx") for part in ("encoder", "decoder")]
+    encoder, decoder = onnx.load(run.encoder_file), onnx.load(run.decoder_file)
     operators = [Counter(node.op_type for node in model.graph.node) for model in (encoder, decoder)]
     assert operators[0]["Conv"] == operators[1]["ConvTranspose"] == 4
     assert not {"Transpose", "MatMul", "Pad", "Cast"} & {*operators[0], *operators[1]}
     for model in (encoder, decoder):
-        facts = {entry.key: entry.value for entry in model.metadata_props}
-        assert facts["method"] == method.name
-        assert facts["data"] == "dsprites"
-        assert (facts["step"], facts["m"]) == (str(step), str(method.latent_dim))
-        assert facts["K"] == str(method.categories)
+        metadata = {entry.key: entry.value for entry in model.metadata_props}
+        assert metadata["method"] == method.name
+        assert metadata["data"] == "dsprites"
+        assert (metadata["step"], metadata["m"]) == (str(step), str(method.latent_dim))
+        assert metadata["K"] == str(method.categories)
         for value in [*model.graph.input, *model.graph.output]:
             assert value.type.tensor_type.shape.dim[0].dim_param == "batch"
 
 
-def test_a_difference_is_told_and_nothing_is_written(
+def test_a_difference_is_an_error_and_nothing_is_written(
     tiny_runs: dict[str, Run],
     table: ImageTable,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shutil.copytree(tiny_runs["vae"].path, tmp_path / "run")
-    (tmp_path / "run" / "encoder.onnx").write_text("what was there")
+    (tmp_path / "run" / "encoder.onnx").write_text("existing file")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").iterdir()}
-    # Rounding alone is further than this.
+    # Rounding alone exceeds this.
     monkeypatch.setattr(onnx_files, "TOLERANCE", 1e-12)
-    with pytest.raises(UserError, match=r"encoder\.onnx: onnxruntime is up to .* nothing is writt"):
+    with pytest.raises(
+        UserError, match=r"encoder\.onnx: ONNX Runtime differs .* nothing was written"
+    ):
         onnx_files.export(Run(tmp_path / "run"), table)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").iterdir()} == before
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "onnxscript", "onnx"])
-def test_what_is_missing_is_named_with_its_extra(
+def test_a_missing_package_is_an_error_that_names_the_extra(
     name: str, tiny_run: Run, table: ImageTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, name, None)

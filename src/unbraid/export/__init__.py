@@ -1,1 +1,1 @@
-"""What a run takes elsewhere: its networks as ONNX files, its codes as columns."""
+"""Export of a run for other programs: networks as ONNX, codes as columns of a table."""

@@ -1,4 +1,4 @@
-"""The codes of a dataset as columns, an image a row, for programs that know nothing of unbraid."""
+"""Codes of a dataset as columns with a row per image, for programs other than unbraid."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from unbraid.runs.codes_cache import encode_once
 from unbraid.runs.encode import load_trained
 
 FORMATS = ("npz", "parquet")
-OF_A_CODE = re.compile(r"(mean|std)_\d+|category")
+CODE_COLUMN = re.compile(r"(mean|std)_\d+|category")
 
 
 def write(
@@ -28,44 +28,47 @@ def write(
     *,
     precision: str | None = None,
 ) -> str:
-    """Write `columns` of all images in one of `FORMATS`, in the run unless `to` names a file.
+    """Write the `columns` of all images and return a line that says so.
 
-    Codes that the run directory keeps for its last checkpoint are used. UserError for Parquet
-    without pyarrow, or as `encode_once`.
+    `form` is one of `FORMATS`, `to` a file (default: in the run directory) and `precision` that of
+    encoding (default: the run's). Cached codes of the last checkpoint are reused. Raises UserError
+    for Parquet without pyarrow, or if the run cannot be loaded.
     """
     parquet = _parquet() if form == "parquet" else None
-    to = to or run.path / f"codes.{form}"
+    to = to or run.exported_codes_file(form)
     trained = load_trained(run, table)
     codes = encode_once(run, trained, table, precision=precision or trained.config.precision)
-    held = columns(codes, table)
+    arrays = columns(codes, table)
     with written_atomically(to) as file:
         if parquet is None:
-            np.savez(file, allow_pickle=False, **held)
+            np.savez(file, allow_pickle=False, **arrays)
         else:
             pyarrow, writer = parquet
-            writer.write_table(pyarrow.table(held), file)
-    return f"{len(table):,} images, {len(held)} columns; written to {to}"
+            writer.write_table(pyarrow.table(arrays), file)
+    return f"{len(table):,} images, {len(arrays)} columns; written to {to}"
 
 
 def columns(codes: Codes, table: ImageTable) -> dict[str, np.ndarray]:
-    """mean_0 …, std_0 … (float32; no std for a code that is a point), category, then every factor.
+    """Return mean_0 …, std_0 … (float32), category, then every factor.
 
-    A factor whose name is one of a code's columns is called factor_NAME.
+    There is no std for a deterministic encoder and no category without a discrete code. A factor
+    with the name of a code's column is called factor_NAME.
     """
-    held = {f"mean_{i}": column for i, column in enumerate(codes.mean.T)}
+    arrays = {f"mean_{i}": column for i, column in enumerate(codes.mean.T)}
     if codes.std is not None:
-        held |= {f"std_{i}": column for i, column in enumerate(codes.std.T)}
+        arrays |= {f"std_{i}": column for i, column in enumerate(codes.std.T)}
     if codes.category is not None:
-        held["category"] = codes.category.astype(np.min_scalar_type(codes.categories))
+        arrays["category"] = codes.category.astype(np.min_scalar_type(codes.categories))
     factors = table.factors.factors_of(np.arange(len(table)))
     for name, column in zip(table.factors.names, factors.T, strict=True):
-        clear = f"factor_{name}" if OF_A_CODE.fullmatch(name) else name
-        held[clear] = column.astype(np.result_type(*map(np.min_scalar_type, _ends(column))))
-    return held
+        unique = f"factor_{name}" if CODE_COLUMN.fullmatch(name) else name
+        arrays[unique] = column.astype(_smallest_dtype(column))
+    return arrays
 
 
-def _ends(column: np.ndarray) -> tuple[int, int]:
-    return int(column.min()), int(column.max())
+def _smallest_dtype(column: np.ndarray) -> np.dtype[Any]:
+    ends = int(column.min()), int(column.max())
+    return np.result_type(*map(np.min_scalar_type, ends))
 
 
 def _parquet() -> tuple[Any, Any]:
@@ -74,7 +77,7 @@ def _parquet() -> tuple[Any, Any]:
         from pyarrow import parquet
     except ImportError as error:
         raise UserError(
-            "format parquet: it needs pyarrow; install it with pip install 'unbraid[parquet]', or"
-            " give --format npz"
+            "format=parquet: it needs pyarrow; install it with pip install 'unbraid[parquet]', or"
+            ' set `format` to "npz"'
         ) from error
     return pyarrow, parquet

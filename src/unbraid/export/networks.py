@@ -1,4 +1,4 @@
-"""A run's encoder and decoder as functions of named tensors, the way its method uses its parts."""
+"""A run's encoder and decoder as functions of named tensors, as its method uses its parts."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from unbraid.runs.encode import Trained
 
 
 class Encoder(nn.Module):
-    """Images (0 to 1) to a mean, a std unless the code is a point, and a category if there is one.
+    """Images in [0, 1] to the posterior mean, its std, and the category.
 
-    Whatever the method makes of its parts is in it: QLAE's codebook, CascadeVAE's decodings under
-    every category, of which the best is the category.
+    There is no std for a deterministic encoder and no category without a discrete code. Whatever
+    the method adds to its parts is included: QLAE's codebook, or CascadeVAE's decoder, which finds
+    the category that reconstructs best.
     """
 
     def __init__(self, trained: Trained, shape: tuple[int, int, int]) -> None:
@@ -22,30 +23,32 @@ class Encoder(nn.Module):
         with torch.no_grad():
             std_bz = self.method.posterior(self.parts, torch.zeros(1, *shape))[1]
         discrete = self.method.categories > 0
-        self.takes = ["x"]
-        self.gives = ["mean", *["std"] * (std_bz is not None), *["category"] * discrete]
-        # The nearest of a codebook's values, or the best category, is a choice that may tie.
-        self.chooses = discrete or std_bz is None
+        self.input_names = ["x"]
+        self.output_names = ["mean", *["std"] * (std_bz is not None), *["category"] * discrete]
+        # Two values of a codebook, or two categories, may be equally good up to rounding.
+        self.may_tie = discrete or std_bz is None
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> tuple[Tensor, ...]:
+        """Encode a batch."""
         mean_bz, std_bz = self.method.posterior(self.parts, x)
-        found = [mean_bz] if std_bz is None else [mean_bz, std_bz]
+        outputs = [mean_bz] if std_bz is None else [mean_bz, std_bz]
         if self.method.categories:
-            found.append(self.method.predict_category(self.parts, x, mean_bz))
-        return tuple(found)
+            outputs.append(self.method.predict_category(self.parts, x, mean_bz))
+        return tuple(outputs)
 
 
 class Decoder(nn.Module):
     """Codes to pixel probabilities; d is a vector over the categories, one-hot or relaxed."""
 
-    chooses = False
+    may_tie = False
 
     def __init__(self, trained: Trained) -> None:
         super().__init__()
         self.method, self.parts = trained.config.method, trained.parts
-        self.takes = ["z", *["d"] * (self.method.categories > 0)]
-        self.gives = ["pixels"]
+        self.input_names = ["z", *["d"] * (self.method.categories > 0)]
+        self.output_names = ["pixels"]
 
     def forward(self, z: Float[Tensor, "b z"], d: Float[Tensor, "b k"] | None = None) -> Tensor:
+        """Decode a batch."""
         d = z.new_zeros(z.shape[0], 0) if d is None else d
         return self.method.pixels(self.parts, z, d)

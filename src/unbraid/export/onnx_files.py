@@ -1,6 +1,6 @@
-"""encoder.onnx and decoder.onnx: a run's networks, held to what torch says of real images.
+"""ONNX encoder and decoder, checked against PyTorch on real images.
 
-The one place that needs onnx, onnxruntime and onnxscript.
+Needs the extra `export`: onnx, onnxruntime and onnxscript.
 """
 
 from __future__ import annotations
@@ -26,36 +26,36 @@ from unbraid.runs.encode import Trained, load_trained
 
 TOLERANCE = 1e-4
 OPSET = 18
-# Images that both are asked about, in batches of different sizes.
-BATCHES = (1, 7, 120)
-# Where a code is a choice (of a category, of a codebook's value) and two tie to rounding, either
-# may win: as many images may differ.
-TIES = 1
+# Batches of different sizes on which ONNX Runtime and PyTorch are compared.
+BATCH_SIZES = (1, 7, 120)
+# Images that may differ because two categories, or two values of a codebook, tie up to rounding.
+MAX_TIES = 1
 
 
 def export(run: Run, table: ImageTable) -> str:
-    """Write a run's encoder.onnx and decoder.onnx into it; a line for each says how it was checked.
+    """Write a run's encoder and decoder as ONNX and return a report of the check.
 
-    Float32, opset 18, a batch axis of any length. The encoder takes `x` (0 to 1) and gives `mean`,
-    `std` unless the code is a point, `category` if there is one; the decoder takes `z`, and `d` if
-    there are categories, and gives the probabilities `pixels`. UserError, and no file, if onnx is
-    missing or onnxruntime's numbers are further than 1e-4 from torch's.
+    The graphs are in float32, opset 18, with a dynamic batch axis. The encoder maps `x` in [0, 1]
+    to `mean`, to `std` unless it is deterministic, and to `category` if there is a discrete code.
+    The decoder maps `z`, and `d` if there is a discrete code, to the probabilities `pixels`. Raises
+    UserError and writes no file if onnx is missing or if ONNX Runtime differs from PyTorch by more
+    than 1e-4.
     """
-    runtime, helper = _libraries()
+    onnxruntime, helper = _libraries()
     trained = load_trained(run, table)
-    networks = (Encoder(trained, table.shape), Decoder(trained))
-    asked = _questions(trained, table)
+    encoder, decoder = Encoder(trained, table.shape).eval(), Decoder(trained).eval()
+    inputs = _test_inputs(trained, table)
     models, lines = {}, []
-    for network in tqdm(networks, desc="exporting", unit="network"):
-        path = run.path / f"{type(network).__name__.lower()}.onnx"
-        model = _graph(network.eval(), {name: asked[name][:2] for name in network.takes})
-        helper.set_model_props(model, _facts(trained))
+    pairs = ((run.encoder_file, encoder), (run.decoder_file, decoder))
+    for path, network in tqdm(pairs, desc="exporting", unit="network"):
+        model = _graph(network, {name: inputs[name][:2] for name in network.input_names})
+        helper.set_model_props(model, _metadata(trained))
         models[path] = model.SerializeToString()
-        session = runtime.InferenceSession(models[path], providers=["CPUExecutionProvider"])
-        worst = _compare(path.name, network, session, asked)
+        session = onnxruntime.InferenceSession(models[path], providers=["CPUExecutionProvider"])
+        difference = _compare(path.name, network, session, inputs)
         lines.append(
-            f"{path.name}: {', '.join(network.takes)} to {', '.join(network.gives)}; within"
-            f" {worst:.1g} of torch on {sum(BATCHES)} images"
+            f"{path.name}: {', '.join(network.input_names)} to {', '.join(network.output_names)};"
+            f" within {difference:.1g} of PyTorch on {sum(BATCH_SIZES)} images"
         )
     for path, data in models.items():
         with written_atomically(path) as file:
@@ -66,17 +66,16 @@ def export(run: Run, table: ImageTable) -> str:
 def _libraries() -> tuple[Any, Any]:
     try:
         import onnxruntime
-        import onnxscript  # noqa: F401 (torch's exporter asks for it)
+        import onnxscript  # noqa: F401 (PyTorch's exporter needs it)
         from onnx import helper
     except ImportError as error:
         raise UserError(
-            f"export --onnx: it needs {error.name}; install it with pip install 'unbraid[export]'"
+            f"export to ONNX: it needs {error.name}; install it with pip install 'unbraid[export]'"
         ) from error
     return onnxruntime, helper
 
 
-def _facts(trained: Trained) -> dict[str, str]:
-    """What the files are of, in their metadata."""
+def _metadata(trained: Trained) -> dict[str, str]:
     config = trained.config
     return {
         "method": config.method.name,
@@ -91,32 +90,32 @@ def _facts(trained: Trained) -> dict[str, str]:
 
 
 @torch.no_grad()
-def _questions(trained: Trained, table: ImageTable) -> dict[str, Tensor]:
-    """Real images, samples of their codes, and as many d: one-hot ones, then relaxed ones."""
+def _test_inputs(trained: Trained, table: ImageTable) -> dict[str, Tensor]:
+    """Return real images `x`, samples `z` of their codes, and one-hot and relaxed vectors `d`."""
     rng = np.random.default_rng(0)
-    index = rng.integers(len(table), size=sum(BATCHES))
+    index = rng.integers(len(table), size=sum(BATCH_SIZES))
     x = torch.from_numpy(table.images(index)).float()
     method = trained.config.method
     mean_bz, std_bz = method.posterior(trained.parts, x)
     noise = torch.from_numpy(rng.normal(size=mean_bz.shape)).float()
-    asked = {"x": x, "z": mean_bz if std_bz is None else mean_bz + std_bz * noise}
+    inputs = {"x": x, "z": mean_bz if std_bz is None else mean_bz + std_bz * noise}
     if k := method.categories:
         one_hot = np.eye(k)[rng.integers(k, size=len(x) // 2)]
         relaxed = rng.dirichlet(np.ones(k), size=len(x) - len(one_hot))
-        asked["d"] = torch.from_numpy(np.concatenate([one_hot, relaxed])).float()
-    return asked
+        inputs["d"] = torch.from_numpy(np.concatenate([one_hot, relaxed])).float()
+    return inputs
 
 
 def _graph(network: Encoder | Decoder, inputs: dict[str, Tensor]) -> Any:
-    with _quiet():
+    with _without_exporter_messages():
         program = torch.onnx.export(
             network,
             tuple(inputs.values()),
             dynamo=True,
             verbose=False,
             opset_version=OPSET,
-            input_names=network.takes,
-            output_names=network.gives,
+            input_names=network.input_names,
+            output_names=network.output_names,
             dynamic_shapes=tuple({0: "batch"} for _ in inputs),
         )
     assert program is not None
@@ -124,41 +123,42 @@ def _graph(network: Encoder | Decoder, inputs: dict[str, Tensor]) -> Any:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what torch's exporter tells of its own insides and of packages it does not need."""
+def _without_exporter_messages() -> Iterator[None]:
+    """Hide messages of PyTorch's exporter about its internals and optional packages."""
     logger = logging.getLogger("torch.onnx")
-    before = logger.level
+    level = logger.level
     logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=FutureWarning)
             warnings.filterwarnings("ignore", category=DeprecationWarning)
-            # z and d share the axis, so it is named once.
+            # z and d share the axis, so it has a single name.
             warnings.filterwarnings("ignore", "# The axis name: batch will not be used")
             yield
     finally:
-        logger.setLevel(before)
+        logger.setLevel(level)
 
 
 @torch.no_grad()
 def _compare(
-    file: str, network: Encoder | Decoder, session: Any, asked: dict[str, Tensor]
+    file: str, network: Encoder | Decoder, session: Any, inputs: dict[str, Tensor]
 ) -> float:
-    """The largest difference from torch, images that tie left out; UserError if it is too large."""
-    off = []
-    for piece in zip(*(asked[name].split(BATCHES) for name in network.takes), strict=True):
-        given = dict(zip(network.takes, (tensor.numpy() for tensor in piece), strict=True))
-        answer = network(*piece)
-        answer = answer if isinstance(answer, tuple) else (answer,)
-        pairs = zip(answer, session.run(network.gives, given), strict=True)
-        each = [np.abs(a.numpy() - b).reshape(len(b), -1).max(axis=1) for a, b in pairs]
-        off.append(np.max(each, axis=0))
-    off_b = np.concatenate(off)
-    far = ~(off_b <= TOLERANCE)
-    if far.sum() > (TIES if network.chooses else 0):
+    """Return the largest difference from PyTorch, ties excluded; raise UserError if too large."""
+    names, differences = network.input_names, []
+    for batch in zip(*(inputs[name].split(BATCH_SIZES) for name in names), strict=True):
+        arrays = dict(zip(names, (tensor.numpy() for tensor in batch), strict=True))
+        outputs = network(*batch)
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        pairs = zip(outputs, session.run(network.output_names, arrays), strict=True)
+        by_output = [np.abs(a.numpy() - b).reshape(len(b), -1).max(axis=1) for a, b in pairs]
+        differences.append(np.max(by_output, axis=0))
+    difference_b = np.concatenate(differences)
+    too_large_b = ~(difference_b <= TOLERANCE)
+    if too_large_b.sum() > (MAX_TIES if network.may_tie else 0):
         raise UserError(
-            f"{file}: onnxruntime is up to {off_b.max():.2g} from torch on {far.sum()} of"
-            f" {len(far)} images, more than {TOLERANCE:g}; nothing is written; try another"
-            " onnxruntime, and report it with the run's config.toml"
+            f"{file}: ONNX Runtime differs from PyTorch by up to {difference_b.max():.2g} on"
+            f" {too_large_b.sum()} of {len(too_large_b)} images, more than {TOLERANCE:g}, so"
+            " nothing was written; try another version of onnxruntime, and report this with the run's"
+            " config.toml"
         )
-    return float(off_b[~far].max())
+    return float(difference_b[~too_large_b].max())
