@@ -5,8 +5,8 @@ the `--out` of that command. Results of other studies and seeds in results/studi
 except for weights of members that are no longer a median: studies that share runs must be given
 together. With `--runs results/studies` the tables of the archive are written again. `--begin`
 copies the other way: it gives the directory of the runs the archived results, so that `unbraid
-study run` makes only the missing runs. The tables in README.md and results/studies/README.md are
-filled in.
+study run` makes only the missing runs. The tables in docs/results.md and results/studies/README.md
+are filled in.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from unbraid.studies.study_file import read
 from unbraid.studies.table import RowResult, measure
 
 RESULTS = Path("results/studies")
+RESULTS_PAGE = Path("docs/results.md")
 LECTURE = ("table1-quick", "table2-quick")
 END = "<!-- end -->"
 
@@ -243,7 +244,7 @@ def main() -> None:
         draw_medians(study, RESULTS, RESULTS / f"{stem}-medians.png")
         fill(RESULTS / "README.md", stem, summary(study, RESULTS))
         print(page(study, RESULTS))
-    fill(Path("README.md"), "tables", beside_published(RESULTS, *map(read, LECTURE)))
+    fill(RESULTS_PAGE, "tables", beside_published(RESULTS, *map(read, LECTURE)))
 
 
 if __name__ == "__main__":
