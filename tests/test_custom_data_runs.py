@@ -1,4 +1,4 @@
-"""Runs on one's own images, from the command line: trained, scored, drawn, continued, refused."""
+"""Runs on custom datasets from the command line: train, evaluate, traverse, resume, refuse."""
 
 import dataclasses
 import json
@@ -46,13 +46,13 @@ def cascade(pictures: str, out: Path, *more: str) -> tuple[str, ...]:
 def test_a_folder_from_training_to_scores(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Named in one folder, found from another, and continued where it has moved to."""
+    """The images are found from another working directory, and after the folder has moved."""
     pictures, out = folder(tmp_path / "pictures"), tmp_path / "run"
     monkeypatch.chdir(tmp_path)
     code, printed, _ = run(capsys, *cascade("folder:pictures", out))
     assert code == 0
-    assert "24 images, grey, 30×28 as they are" in printed
-    assert "labels: the factor folder of 2 values (a, b)" in printed
+    assert "24 images, grey, 30×28 (original size)" in printed
+    assert "labels: the factor folder with 2 values (a, b)" in printed
     monkeypatch.chdir(out)
     code, printed, _ = run(capsys, "evaluate", str(out))
     assert code == 0
@@ -62,7 +62,7 @@ def test_a_folder_from_training_to_scores(
     scores = json.loads((out / "scores.json").read_text())
     assert np.sum(scores["images_by_category_and_folder"]) == 24
     assert np.shape(scores["images_by_category_and_folder"]) == (3, 2)
-    assert [one["name"] for one in scores["not_scored"]] == ["factor-vae"]
+    assert [entry["name"] for entry in scores["not_scored"]] == ["factor-vae"]
     code, printed, _ = run(capsys, "evaluate", str(out), "--metrics", "mig,modularity")
     assert code == 0
     assert "MIG" in printed
@@ -70,9 +70,9 @@ def test_a_folder_from_training_to_scores(
     code, printed, _ = run(capsys, "traverse", str(out), "--columns", "3")
     assert code == 0
     shutil.move(pictures, tmp_path / "moved")
-    code, _, complaint = run(capsys, "evaluate", str(out))
+    code, _, error = run(capsys, "evaluate", str(out))
     assert code == 2
-    assert "no such folder" in complaint
+    assert "no such folder" in error
     moved = f"folder:{tmp_path / 'moved'}"
     code, _, _ = run(capsys, *cascade(moved, out, "--resume", "--steps", "4"))
     assert code == 0
@@ -83,13 +83,13 @@ def test_a_folder_from_training_to_scores(
 
 
 @pytest.mark.parametrize("change", ["picture", "label", "other"])
-def test_a_run_refuses_images_that_are_not_its_own(
+def test_a_run_refuses_images_that_it_was_not_trained_on(
     change: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     pictures, out = folder(tmp_path / "pictures"), tmp_path / "run"
     name = f"folder:{pictures}"
     assert run(capsys, *cascade(name, out))[0] == 0
-    kept = (out / "checkpoint.safetensors").read_bytes()
+    checkpoint = (out / "checkpoint.safetensors").read_bytes()
     if change == "picture":
         Image.new("L", (28, 30)).save(pictures / "a" / "3.png")
     elif change == "label":
@@ -100,77 +100,79 @@ def test_a_run_refuses_images_that_are_not_its_own(
     if change != "other":
         commands += [("evaluate", str(out)), ("traverse", str(out))]
     for command in commands:
-        code, _, complaint = run(capsys, *command)
+        code, _, error = run(capsys, *command)
         assert code == 2, command
-        refusal = complaint.rpartition("unbraid: ")[2]
-        assert "its images or labels are not those that the run began with" in refusal
-        assert refusal.count("\n") == 1
-    assert (out / "checkpoint.safetensors").read_bytes() == kept
+        message = error.rpartition("unbraid: ")[2]
+        assert "the images or labels differ from those that the run was trained on" in message
+        assert message.count("\n") == 1
+    assert (out / "checkpoint.safetensors").read_bytes() == checkpoint
 
 
 def test_images_without_labels(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """In colour; what needs labels says so in one line."""
+    """In colour; metrics that need labels are refused in one line."""
     name = f"folder:{folder(tmp_path / 'pictures', ('all',), colour=True)}"
     out = tmp_path / "run"
     code, printed, _ = run(capsys, *cascade(name, out))
     assert code == 0
     assert "labels: none" in printed
-    code, printed, complaint = run(capsys, "evaluate", str(out))
+    code, printed, error = run(capsys, "evaluate", str(out))
     assert (code, printed) == (2, "")
-    assert complaint.count("\n") == 1
-    assert "it has no labels, and this needs them; give --metrics unsupervised" in complaint
+    assert error.count("\n") == 1
+    assert "no labels, which this metric needs; set --metrics to unsupervised" in error
     assert not (out / "scores.json").exists()
     code, printed, _ = run(capsys, "evaluate", str(out), "--metrics", "unsupervised,mig")
     assert code == 0
     assert "gaussian tc" in printed
     assert printed.count("not scored: ") == 1
     assert run(capsys, "traverse", str(out), "--columns", "3")[0] == 0
-    drawn = traverse(load_trained(Run(out), table := unbraid.load(name)), table, columns=3)
-    assert drawn.images.shape == (3, 2, 3, 30, 28, 3)
+    traversal = traverse(load_trained(Run(out), table := unbraid.load(name)), table, columns=3)
+    assert traversal.images.shape == (3, 2, 3, 30, 28, 3)
     index = np.random.default_rng(0).choice(12, 12, replace=False)[:8]
-    assert np.array_equal(drawn.originals, table.images(index).transpose(0, 2, 3, 1))
+    assert np.array_equal(traversal.originals, table.images(index).transpose(0, 2, 3, 1))
     with Image.open(out / "traversal.gif") as gif:
         assert getattr(gif, "n_frames", 0) == 4
     code, _, _ = run(capsys, "compare", str(out), str(out), "--columns", "3")
     assert code == 0
 
 
-def test_arrays_with_labels_serve_every_metric(
+def test_arrays_with_labels_are_scored_by_every_metric(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """Factors that form no grid: three of them, one of which is rare."""
+    """Three factors that do not form a grid."""
     factors = np.column_stack([RNG.integers(0, n, size=60) for n in (2, 3, 5)])
     images = RNG.random((60, 28, 28)) > 0.5
     np.savez(tmp_path / "x.npz", images=images, factors=factors, names=["shape", "b", "c"])
     out = tmp_path / "run"
     assert run(capsys, *cascade(f"array:{tmp_path / 'x.npz'}", out))[0] == 0
-    few = "factor-vae,classification,beta-vae,mig,sap,modularity,irs,infomec,unsupervised"
-    code, printed, _ = run(capsys, "evaluate", str(out), "--metrics", few)
+    metrics = "factor-vae,classification,beta-vae,mig,sap,modularity,irs,infomec,unsupervised"
+    code, printed, _ = run(capsys, "evaluate", str(out), "--metrics", metrics)
     assert code == 0
     assert "not scored" not in printed
     scores = json.loads((out / "scores.json").read_text())
-    assert {row["name"] for row in scores["scores"]} == set(few.split(","))
+    assert {row["name"] for row in scores["scores"]} == set(metrics.split(","))
     assert np.shape(scores["images_by_category_and_shape"]) == (3, 2)
 
 
-def test_a_population_refuses_them_too(tmp_path: Path) -> None:
+def test_a_population_refuses_other_images(tmp_path: Path) -> None:
     name = f"folder:{folder(tmp_path / 'pictures')}"
     config = configure(find("vae"), overrides={"data": name, "steps": 1})
-    began = dataclasses.replace(config, fingerprint="of another folder")
-    with pytest.raises(UserError, match="not those that the run began with"):
-        train_population(began, unbraid.load(name), tmp_path / "pop", [1])
+    other = dataclasses.replace(config, fingerprint="of another folder")
+    with pytest.raises(UserError, match="differ from those that the run was trained on"):
+        train_population(other, unbraid.load(name), tmp_path / "pop", [1])
     assert not (tmp_path / "pop").exists()
 
 
-def test_own_images_ahead_of_time(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_custom_images_are_prepared_ahead_of_time(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     pictures = folder(tmp_path / "pictures")
     code, printed, _ = run(capsys, "data", "folder", str(pictures), "--size", "32")
     assert code == 0
-    assert "30×28, cut square around the centre and resized to 32×32" in printed
+    assert "30×28, cropped to a centred square and resized to 32×32" in printed
     np.savez(tmp_path / "x.npz", images=np.zeros((3, 28, 28), bool))
     code, printed, _ = run(capsys, "data", "array", str(tmp_path / "x.npz"))
     assert code == 0
-    assert "3 images, grey, 28×28, a bit a value" in printed
-    code, _, complaint = run(capsys, "data", "shapes3d", "--local-path", str(tmp_path))
+    assert "3 images, grey, 28×28, one bit per value" in printed
+    code, _, error = run(capsys, "data", "shapes3d", "--local-path", str(tmp_path))
     assert code == 2
-    assert "3dshapes.h5: no such file; give --local-path the folder that holds" in complaint
+    assert "3dshapes.h5: no such file; set --local-path to the folder that contains" in error

@@ -99,9 +99,9 @@ def render(
 
     Examples
     --------
-    The upright square of the largest scale is 20 pixels wide:
+    The upright square of the largest scale at the first position is 20 pixels wide:
 
-    >>> square = render(*np.array([[0, 5, 0, 16, 16]]).T)
+    >>> square = render(*np.array([[0, 5, 0, 0, 0]]).T)
     >>> square.shape, int(square.sum())
     ((1, 64, 64), 400)
     """
