@@ -22,7 +22,7 @@ def test_without_gradio_the_error_names_the_extra(
     monkeypatch.delitem(sys.modules, "unbraid.explore.app", raising=False)
     error = error_of(capsys, str(tiny_run.path))
     assert error.endswith(
-        "explore: the page needs Gradio; install it with pip install 'unbraid[explore]'\n"
+        "explore: requires Gradio; install it with pip install 'unbraid[explore]'\n"
     )
 
 

@@ -100,5 +100,5 @@ def test_without_pyarrow_the_error_names_the_extra(
     tiny_run: Run, subset: ImageTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(UserError, match=r"it needs pyarrow; .*unbraid\[parquet\].*`format`"):
+    with pytest.raises(UserError, match=r"requires pyarrow; .*unbraid\[parquet\].*`format`"):
         columns.write(tiny_run, subset, "parquet")

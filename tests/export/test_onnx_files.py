@@ -94,5 +94,5 @@ def test_a_missing_package_is_an_error_that_names_the_extra(
     name: str, tiny_run: Run, table: ImageTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(UserError, match=rf"it needs {name}; .*unbraid\[export\]"):
+    with pytest.raises(UserError, match=rf"requires {name}; .*unbraid\[export\]"):
         onnx_files.export(tiny_run, table)

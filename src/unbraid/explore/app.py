@@ -30,7 +30,7 @@ try:
     from starlette.middleware import Middleware
 except ImportError as missing:
     raise UserError(
-        "explore: the page needs Gradio; install it with pip install 'unbraid[explore]'"
+        "explore: requires Gradio; install it with pip install 'unbraid[explore]'"
     ) from missing
 
 STYLE = Path(__file__).with_name("style.css")

@@ -28,7 +28,7 @@ def write(
     *,
     precision: str | None = None,
 ) -> str:
-    """Write the `columns` of all images and return a line that says so.
+    """Write the `columns` of all images and return a one-line summary.
 
     `form` is one of `FORMATS`, `to` a file (default: in the run directory) and `precision` that of
     encoding (default: the run's). Cached codes of the last checkpoint are reused. Raises UserError
@@ -77,7 +77,7 @@ def _parquet() -> tuple[Any, Any]:
         from pyarrow import parquet
     except ImportError as error:
         raise UserError(
-            "format=parquet: it needs pyarrow; install it with pip install 'unbraid[parquet]', or"
-            ' set `format` to "npz"'
+            "format=parquet: requires pyarrow; install it with pip install 'unbraid[parquet]', or"
+            " set `format` to npz"
         ) from error
     return pyarrow, parquet

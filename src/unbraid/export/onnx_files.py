@@ -70,7 +70,7 @@ def _libraries() -> tuple[Any, Any]:
         from onnx import helper
     except ImportError as error:
         raise UserError(
-            f"export to ONNX: it needs {error.name}; install it with pip install 'unbraid[export]'"
+            f"export to ONNX: requires {error.name}; install it with pip install 'unbraid[export]'"
         ) from error
     return onnxruntime, helper
 
@@ -158,7 +158,7 @@ def _compare(
         raise UserError(
             f"{file}: ONNX Runtime differs from PyTorch by up to {difference_b.max():.2g} on"
             f" {too_large_b.sum()} of {len(too_large_b)} images, more than {TOLERANCE:g}, so"
-            " nothing was written; try another version of onnxruntime, and report this with the run's"
-            " config.toml"
+            " nothing was written; try another version of onnxruntime, and report this with the"
+            " run's config.toml"
         )
     return float(difference_b[~too_large_b].max())
