@@ -1,0 +1,209 @@
+"""Every mistake is one line that names the flag, with exit code 2 and without a traceback."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cyclopts import App
+
+from unbraid.cli.messages import command_names, flags_of, with_flags
+from unbraid.cli.parser import build
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The working directory is empty, and a mistake leaves it so."""
+    monkeypatch.chdir(tmp_path)
+    yield
+    assert not list(tmp_path.iterdir())
+
+
+def line_of(run: Command, *arguments: str) -> str:
+    code, printed, error = run(*arguments)
+    assert code == 2
+    assert printed == ""
+    assert error.count("\n") == 1
+    assert len(error) < 800
+    return error.removesuffix("\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ("bake", "unbraid: bake: unknown command; give one of data, train, evaluate, metrics,"),
+        ("--foo", "unbraid: --foo: unknown flag; see unbraid --help"),
+        ("train gan --out x", "unbraid train: gan: unknown command; give one of vae, beta-vae,"),
+        ("data faces", "unbraid data: faces: unknown command; give one of dsprites, dsprites-col"),
+        ("study stop", "unbraid study: stop: unknown command; give one of run, status, table,"),
+        ("study", "unbraid study: a command is required; give one of run, status, table, archive;"),
+        ("train vae --gamma 3", "unbraid train vae: --gamma: unknown flag; see unbraid train vae"),
+        ("train vae --out x --step=3", "--step: unknown flag (closest: --steps); see unbraid tra"),
+        ("evaluate x --seeds 3", "--seeds: unknown flag (closest: --seed); see unbraid evaluate"),
+        ("train vae", "unbraid train vae: --out: required; see unbraid train vae --help"),
+        ("train vae --out", "unbraid train vae: --out: needs a value; see unbraid train vae"),
+        ("train vae x --out x", "unbraid train vae: x: unexpected argument; see unbraid train vae"),
+        ("export nowhere", "unbraid export: --onnx: required; see unbraid export --help"),
+        ("explore", "unbraid explore: RUN: required; see unbraid explore --help"),
+        ("train vae --steps many --out x", "--steps many: must be an integer; see unbraid train"),
+        ("evaluate nowhere --repeats 2.5", "--repeats 2.5: must be an integer; see unbraid eval"),
+        ("traverse nowhere --extent x", "--extent x: must be a number; see unbraid traverse"),
+        ("codes nowhere --format csv", "--format csv: give one of npz, parquet; see unbraid codes"),
+        ("train vae --preset best --out x", "--preset best: give one of paper, quick; see unbra"),
+        ("evaluate x --precision fp8", "--precision fp8: give one of fp32, bf16; see unbraid"),
+        ("completion tcsh", "SHELL tcsh: give one of bash, zsh, fish; see unbraid completion"),
+    ],
+)
+def test_a_mistake_of_the_command_line(arguments: str, line: str, run: Command) -> None:
+    assert line in line_of(run, *arguments.split())
+
+
+def test_without_a_command_all_are_named(run: Command) -> None:
+    line = line_of(run)
+    assert line.startswith("unbraid: a command is required; give one of data, train,")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("train vae --steps 0 --out x", "--steps 0: must be at least 1; set --steps"),
+        ("train vae --batch-size 0 --out x", "--batch-size 0: must be at least 1;"),
+        ("train vae --seed -1 --out x", "--seed -1: must be"),
+        ("train vae --threads 0 --out x", "--threads 0: must be between 1 and 1024;"),
+        ("train vae --seed 1 --seeds 1-2 --out x", "--seed 1: cannot be combined with --seeds;"),
+        ("train vae --seeds 0-99999999999 --out x", "--seeds 0-99999999999"),
+        ("train vae --seeds 0-10000 --out x", "--seeds 0-10000: must be at most 10,000 seeds;"),
+        ("train vae --data faces --out x", "faces"),
+        ("train vae --data folder:y --out x", "no such folder"),
+        ("train vae --data mnist --out x", "unbraid data mnist"),
+        ("train vae --precision fp8 --out x", "fp8"),
+        ("train vae --device tpu9 --out x", "tpu9"),
+        ("train cascade-vae --latent-dim 1 --out x", "--latent-dim 1: "),
+        ("train cascade-vae --categories 1 --out x", "--categories 1: "),
+        ("train cascade-vae --beta-low 11 --out x", "--beta-low 11.0: "),
+        ("train factor-vae --gamma nan --out x", "--gamma nan: "),
+        ("train joint-vae --capacity-discrete 2 --out x", "--capacity-discrete 2.0: "),
+        ("train beta-tcvae --dataset-size 99 --out x", "--batch-size 2048: "),
+        ("train dip-vae-ii --lambda-diagonal -1 --out x", "--lambda-diagonal -1.0: "),
+        ("train qlae --codebook-size 1 --out x", "--codebook-size 1: "),
+        ("evaluate nowhere", "nowhere: "),
+        ("evaluate nowhere --metrics best", "best"),
+        ("evaluate nowhere --metrics udr", "udr"),
+        ("traverse nowhere", "nowhere: "),
+        ("information nowhere", "nowhere: "),
+        ("export nowhere --onnx", "nowhere: "),
+        ("codes nowhere", "nowhere: "),
+        ("compare nowhere x", "nowhere: "),
+        ("explore nowhere", "nowhere: "),
+        ("study run nowhere", "nowhere: "),
+        ("study run table1 --ray auto --workers 2", "--workers 2: cannot be combined with --ray"),
+        ("report nowhere", "nowhere: "),
+        ("data dsprites --official nowhere.npz", "nowhere.npz: cannot be read"),
+        ("data mnist --local-path nowhere", "train-images-idx3-ubyte.gz: no such file"),
+        ("data dsprites-scream", "unbraid data dsprites-scream --picture FILE"),
+        ("data folder nowhere", "no such folder"),
+    ],
+)
+def test_a_mistake_that_the_library_finds(arguments: str, words: str, run: Command) -> None:
+    line = line_of(run, *arguments.split())
+    assert line.startswith("unbraid: ")
+    assert words in line
+    assert "`" not in line
+
+
+def commands(app: App, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name in command_names(app):
+        if app[name].default_command is None:
+            yield from commands(app[name], (*words, name))
+        else:
+            yield (*words, name)
+
+
+COMMANDS = sorted(commands(build()))
+
+
+def required(words: tuple[str, ...]) -> list[str]:
+    """The arguments that a command needs, with values that are right so far."""
+    positional = {"data folder": ["x"], "data array": ["x"], "compare": ["x", "y"]}
+    positional |= {"completion": ["bash"]}
+    flags = {"train": ["--out", "x"], "export": ["--onnx"], "study archive": ["--to", "x"]}
+    name, group = " ".join(words), words[0]
+    needs_one = group in ("evaluate", "traverse", "information", "explore", "export", "codes")
+    needs_one |= group in ("study", "report")
+    return [
+        *positional.get(name, ["x"] if needs_one else []),
+        *flags.get(name, flags.get(group, [])),
+    ]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [("a\0b", "null byte"), ("a" * 256, "256 bytes"), ("a/" * 2500, "bytes; give a path of")],
+)
+def test_no_path_flag_takes_what_is_no_path(
+    words: tuple[str, ...], value: str, message: str, run: Command
+) -> None:
+    app = build()
+    command = app
+    for word in words:
+        command = command[word]
+    arguments = command.assemble_argument_collection()
+    tested = 0
+    for argument in arguments:
+        if "Path" not in str(argument.hint) and (
+            argument.name.upper() not in ("--DATA", "FILE", "PATH")
+        ):
+            continue
+        tested += 1
+        if argument.name.startswith("-"):
+            line = line_of(run, *words, *required(words), argument.name, value)
+        else:
+            needed = required(words)
+            position = argument.index or 0
+            line = line_of(run, *words, *needed[:position], value, *needed[position + 1 :])
+        assert message in line
+        assert argument.name.upper() in line.upper()
+    expected = words[0] not in ("metrics", "completion")
+    expected &= words not in (("data", "dsprites-colour"), ("data", "dsprites-noisy"))
+    assert (tested > 0) == expected
+
+
+@pytest.mark.parametrize("flag", ["--seed", "--steps", "--latent-dim", "--threads"])
+@pytest.mark.parametrize("digits", [20, 5_000])
+def test_an_integer_with_too_many_digits(flag: str, digits: int, run: Command) -> None:
+    line = line_of(run, "train", "vae", "--out", "x", flag, "9" * digits)
+    assert f"has {digits:,} digits; give at most 18" in line
+
+
+@pytest.mark.parametrize(
+    "seeds", ["0-99999999999", "9" * 5_000, f"0-{'9' * 5_000}", "0-9999999999"]
+)
+def test_a_population_that_is_too_large(seeds: str, run: Command) -> None:
+    assert "--seeds" in line_of(run, "train", "vae", "--out", "x", "--seeds", seeds)
+
+
+@pytest.mark.parametrize("text", ["a\nb", "a\x1b[31mb", "--a\nb", "a\0b"])
+def test_what_the_user_typed_does_not_break_the_line(text: str, run: Command) -> None:
+    for arguments in ([text], ["train", text], ["evaluate", "x", "--metrics", text]):
+        assert line_of(run, *arguments).isprintable()
+
+
+def test_arguments_become_flags() -> None:
+    flags = {"batch_size": "--batch-size", "steps": "--steps", "run": "RUN"}
+    message = "batch_size=0: must be at least 1; set `batch_size` to 1 or more, or call `load`"
+    expected = "--batch-size 0: must be at least 1; set --batch-size to 1 or more, or call load"
+    assert with_flags(message, flags) == expected
+    assert with_flags("`run`: no run; see `steps`", flags) == "RUN: no run; see --steps"
+    assert with_flags("gamma=0: rule", flags) == "gamma=0: rule"
+    assert with_flags("steps=a: b: rule", flags) == "--steps a: b: rule"
+    assert with_flags("one\n  line", flags) == "one line"
+
+
+def test_flags_of_a_command_are_those_that_it_takes() -> None:
+    flags = flags_of(build()["train"]["cascade-vae"])
+    assert flags["batch_size"] == "--batch-size"
+    assert flags["restart_adam"] == "--restart-adam"
+    assert flags_of(build()["explore"])["browser"] == "--open"
+    assert flags_of(build()["train"]) == {}
