@@ -1,30 +1,34 @@
-# Each target sets itself up in .venv on a bare machine: Python 3.11 or newer with pip, and make.
+# Every target installs what it needs in .venv. Requirements: Python 3.11 or newer with pip, and make.
 PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint bench docs setup clean
+.PHONY: help demo test lint bench docs clean
 
-demo: .venv/.installed ## the main job: data, a run of minutes, its scores, its pictures
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+
+demo: .venv/.installed ## Render dSprites, train ChartVAE for 5,000 steps, score and draw it (6 minutes on two cores)
 	$(BIN)/unbraid data dsprites
 	$(BIN)/unbraid train chart-vae --preset brief --out runs/demo --resume
 	$(BIN)/unbraid evaluate runs/demo --images 50000
 	$(BIN)/unbraid traverse runs/demo
 
-test: .venv/.installed-dev ## the tests, on every core
+test: .venv/.installed-dev ## Run the tests on up to 8 cores
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
-lint: .venv/.installed-dev ## format, lint, types
+lint: .venv/.installed-dev ## Check format, style, types and language
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
+	$(BIN)/python -m pytest tests/test_language.py
 
-bench: .venv/.installed-dev .venv-peers/.installed ## step time, beside peers too, encoding, metrics, memory; writes results/benchmarks/
+bench: .venv/.installed-dev .venv-peers/.installed ## Time steps, other libraries and metrics; writes results/benchmarks/
 	$(BIN)/python -m benchmarks.step
 	.venv-peers/bin/python -m benchmarks.peers
 	$(BIN)/python -m benchmarks.metrics
 
-docs: .venv/.installed-dev ## the documentation, in site/; every warning is an error
+docs: .venv/.installed-dev ## Build the documentation in site/, with warnings as errors
 	$(BIN)/python -m sphinx -W --keep-going -b html docs site
 
 .venv/bin/python:
@@ -38,12 +42,12 @@ docs: .venv/.installed-dev ## the documentation, in site/; every warning is an e
 	$(BIN)/pip install --quiet -e '.[dev]'
 	touch $@
 
-# Peers bring no torch of their own: theirs would replace a CPU build with gigabytes.
+# Other libraries are installed without their dependencies: their PyTorch would replace a CPU build with gigabytes.
 .venv-peers/.installed: pyproject.toml Makefile
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet -e . cloudpickle h5py imageio 'lightning>=2,<3' 'pydantic>=2,<3' requests scikit-learn
 	.venv-peers/bin/pip install --quiet --no-deps pythae==0.1.2 disent==0.8.0
 	touch $@
 
-clean:
+clean: ## Remove environments, runs and built documentation
 	rm -rf .venv .venv-peers runs site docs/api
