@@ -149,7 +149,7 @@ def test_a_start_from_factors_and_at_random(page: Any) -> None:
     page.locator("#factor-posX input[type=range]").fill("2")
     start = changed(page, "start", start)
     left, right = changed(page, "decoded-0", left), changed(page, "decoded-1", right)
-    page.wait_for_function("() => /item [\\d,]+ of dsprites/.test(document.body.innerText)")
+    page.wait_for_function("() => /image [\\d,]+ of dsprites/.test(document.body.innerText)")
     page.get_by_role("button", name="random image").click()
     changed(page, "start", start)
     changed(page, "decoded-0", left)

@@ -48,7 +48,7 @@ def test_a_start_shows_the_image_its_code_and_the_decoded_image(
     item = table.factors.index_of(np.array([settings]))
     assert (image == table.images(item)[0]).all()
     assert (pixels(original)[0] == 255 * table.images(item)[0, 0]).all()
-    assert f"item {item[0]:,} of dsprites" in status
+    assert f"image {item[0]:,} of dsprites" in status
     point = run.encode(image)
     assert (pixels(decoded)[0] == as_bytes(run.decode_point(point))).all()
     assert buttons["visible"] == (run.categories > 0)
@@ -137,7 +137,7 @@ def test_a_run_matches_itself(runs: dict[str, OpenedRun]) -> None:
     image = session.first_image()[1]
     values = values_of(session, 0, image) + values_of(session, 1, image)
     left, right = session.grids(2, 3, *values)
-    assert "r = +1.00 with the left" in right
+    assert "r = +1.00 with the left run" in right
     for left_image, right_image in zip(pixels(left), pixels(right), strict=True):
         assert (left_image == right_image).all()
 
@@ -229,16 +229,16 @@ def test_without_a_full_grid_images_are_chosen_by_number(
 ) -> None:
     bare = labelled(table, (), np.zeros((40, 0), np.int64))
     session = Session([runs["vae"]._replace(table=bare, factors=None)])
-    assert session.settings() == [("item", 40)]
+    assert session.settings() == [("image", 40)]
     image, _, status, *_ = session.from_settings(0, 7)
     assert (image == bare.images(np.array([7]))[0]).all()
-    assert "item 7 of dsprites<" in status
+    assert "image 7 of dsprites<" in status
     assert session.from_random(0)[0] in range(40)
     assert "no factors to compare with" in session.scatters(0, 0)[0]
     values = np.stack([np.arange(40) % 5 - 2, np.arange(40)], axis=1)
     with_labels = labelled(table, ("digit", "writer"), values)
     assert (
-        "item 7 of dsprites: digit 0, writer 7<"
+        "image 7 of dsprites: digit 0, writer 7<"
         in Session([runs["vae"]._replace(table=with_labels)]).from_settings(0, 7)[2]
     )
 

@@ -104,7 +104,7 @@ class Page:
 
     def _add_start(self, settings: list[int], image: Any) -> None:
         self.image = gr.State(image)
-        self.original = _html(html.figure(image, "start"), elem_id="start")
+        self.original = _html(html.start_figure(image), elem_id="start")
         self.settings = [
             gr.Slider(0, size - 1, value, step=1, label=name, buttons=[], elem_id=f"factor-{name}")
             for (name, size), value in zip(self.session.settings(), settings, strict=True)

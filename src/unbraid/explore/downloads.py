@@ -17,6 +17,7 @@ from unbraid.report.pixels import encode_gif, encode_png, forth_and_back, to_pix
 
 BACKGROUND, TEXT = (255,) * 3, (30,) * 3
 GAP, MARGIN = 4, 12
+START, DECODED = "start image", "decoded image"
 # Approximate width of an image of the dataset in a PNG and in a GIF, in pixels.
 PNG_TILE, GIF_TILE = 128, 192
 
@@ -61,7 +62,7 @@ def _panel(panel: Panel, scale: int) -> Image.Image:
         tiles = _hstack([_enlarged(image, scale) for image in images])
         rows.append(_hstack([_label(label or name, 96), tiles]))
     ends = f"{grid.title}, from {grid.values[0]:.1f} to {grid.values[-1]:.1f}"
-    top = _hstack(pair, ["start", "decoded"])
+    top = _hstack(pair, [START, DECODED])
     return _vstack([_label(panel.title, bold=True), top, _label(ends), *rows])
 
 

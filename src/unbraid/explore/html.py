@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from markupsafe import Markup
 
-from unbraid.explore.downloads import image_png
+from unbraid.explore.downloads import DECODED, START, image_png
 from unbraid.explore.grid import Grid
 from unbraid.explore.opened_run import OpenedRun, Point
 from unbraid.explore.scatter import scatter
@@ -28,15 +28,14 @@ def header(runs: Sequence[OpenedRun]) -> str:
     )
 
 
-def figure(image: Float[np.ndarray, "c h w"], caption: str) -> str:
-    """Return an image with a caption; the browser enlarges it without blurring."""
-    markup = Markup('<figure class="picture">{}<figcaption>{}</figcaption></figure>')
-    return str(markup.format(_image(image, caption), caption))
+def start_figure(image: Float[np.ndarray, "c h w"]) -> str:
+    """Return the image whose code the sliders start at."""
+    return _figure(image, START)
 
 
 def decoded_figure(run: OpenedRun, point: Point) -> str:
     """Return the decoded image of a code."""
-    return figure(run.decode_point(point), "decoded")
+    return _figure(run.decode_point(point), DECODED)
 
 
 def grid_table(grid: Grid | None, note: str = "") -> str:
@@ -74,6 +73,12 @@ def error_message(message: str) -> str:
 def status_message(message: str) -> str:
     """Return a line that describes what is shown."""
     return str(Markup('<p class="status-message" role="status">{}</p>').format(message))
+
+
+def _figure(image: Float[np.ndarray, "c h w"], caption: str) -> str:
+    """Return an image with a caption; the browser enlarges it without blurring."""
+    markup = Markup('<figure class="picture">{}<figcaption>{}</figcaption></figure>')
+    return str(markup.format(_image(image, caption), caption))
 
 
 def _image(image: Float[np.ndarray, "c h w"], alt: str) -> Markup:

@@ -66,11 +66,11 @@ class Session:
     def settings(self) -> list[tuple[str, int]]:
         """Return name and number of values of each setting of the start image.
 
-        They are the factors if the dataset is a full grid of them, otherwise the number of an item.
+        They are the factors if the dataset is a full grid of them, otherwise the image number.
         """
         space = self.table.factors
         if not isinstance(space, FactorSpace):
-            return [("item", len(self.table))]
+            return [("image", len(self.table))]
         return list(zip(space.names, space.sizes, strict=True))
 
     def side(self, number: int, image: Float[np.ndarray, "c h w"]) -> Updates:
@@ -101,7 +101,7 @@ class Session:
         """Start from an image of the dataset; `values` are the sides' runs, then the settings."""
         numbers, settings = values[: self.num_sides], values[self.num_sides :]
         item = self._item(settings)
-        message = f"item {item:,} of {self.table.name}"
+        message = f"image {item:,} of {self.table.name}"
         space = self.table.factors
         if space.names and not isinstance(space, FactorSpace):
             pairs = zip(space.names, space.factors_of(np.array([item]))[0], strict=True)
@@ -168,7 +168,7 @@ class Session:
         self, image: Float[np.ndarray, "c h w"], message: str, numbers: Sequence[int]
     ) -> Updates:
         sides = [update for number in numbers for update in self.side(number, image)]
-        return [image, html.figure(image, "start"), html.status_message(message), *sides]
+        return [image, html.start_figure(image), html.status_message(message), *sides]
 
     def _sides(self, across: int, down: int | str, values: Sequence[Any]) -> list[SideState]:
         """Return all sides; on the right with the dimensions that match those of the left."""
@@ -180,7 +180,7 @@ class Session:
         for run, point in codes[1:]:
             pairs = matching_dimensions(left, run)
             right_down = pairs[down].right if isinstance(down, int) and down in pairs else down
-            note = f"r = {pairs[across].correlation:+.2f} with the left"
+            note = f"r = {pairs[across].correlation:+.2f} with the left run"
             right_down = NOTHING if right_down is None else right_down
             sides.append(SideState(run, point, pairs[across].right, right_down, note))
         return sides
