@@ -192,14 +192,12 @@ def test_presets_are_valid_and_differ_from_none(name: str) -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_help_explains_every_hyperparameter(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        main(["train", name, "--help"])
-    assert stopped.value.code == 0
-    text = re.sub(r"\s+", " ", capsys.readouterr().out)
+    assert main(["train", name, "--help"]) == 0
+    text = re.sub(r"\s+", " ", capsys.readouterr().out).lower()
     for field in dataclasses.fields(find(name)):
         assert f"--{field.name.replace('_', '-')}" in text
         for fact in ("help", "unit", "paper"):
-            assert re.sub(r"\s+", " ", field.metadata[fact]) in text
+            assert re.sub(r"\s+", " ", field.metadata[fact]).lower() in text
 
 
 @pytest.mark.parametrize(
