@@ -1,4 +1,4 @@
-"""Ground-truth factors of a dataset: from the index of an item to its factor values and back."""
+"""Ground-truth factors of a dataset, as a full grid or as a table."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
+from unbraid.data.base_factors import BaseFactors
 from unbraid.errors import ArgumentError
 
 
 @dataclass(frozen=True)
-class FactorSpace:
+class FactorSpace(BaseFactors):
     """Full grid of factor values, with one item for every combination.
 
     The last factor varies fastest: index = ((f₀·size₁ + f₁)·size₂ + f₂)…, as in the published
@@ -43,7 +44,6 @@ class FactorSpace:
     [17]
     """
 
-    names: tuple[str, ...]
     sizes: tuple[int, ...]
     label: str | None = None
 
@@ -60,119 +60,27 @@ class FactorSpace:
                 "sizes", self.sizes, "must all be at least 1", "set `sizes` to 1 or more"
             )
         if self.label is not None:
-            position(self.names, self.label)
+            self.position(self.label)
 
     def __len__(self) -> int:
         """Return the number of items, the product of the sizes."""
         return int(np.prod(self.sizes, dtype=np.int64))
 
-    def position(self, factor: int | str) -> int:
-        """Return the position of a factor among the columns.
+    def _factors_of(self, index: Int[np.ndarray, " n"]) -> Int[np.ndarray, "n f"]:
+        return np.stack(np.unravel_index(index, self.sizes), axis=1).astype(np.int64)
 
-        Parameters
-        ----------
-        factor : int or str
-            Name or position of the factor.
-
-        Returns
-        -------
-        int
-            Position, counted from 0.
-
-        Raises
-        ------
-        ArgumentError
-            If there is no such factor.
-        """
-        return position(self.names, factor)
-
-    def index_of(self, factors: Int[np.ndarray, "n f"]) -> Int[np.ndarray, " n"]:
-        """Return the indices of the items with these factor values.
-
-        Parameters
-        ----------
-        factors : int array of shape (n, f)
-            Factor values.
-
-        Returns
-        -------
-        int64 array of shape (n,)
-            Index of each item.
-
-        Raises
-        ------
-        ArgumentError
-            If a value is out of range.
-        """
+    def _index_of(self, factors: Int[np.ndarray, "n f"]) -> Int[np.ndarray, " n"]:
         self._validate(factors)
         return np.asarray(np.ravel_multi_index(tuple(factors.T), self.sizes), np.int64)
 
-    def factors_of(self, index: Int[np.ndarray, " n"]) -> Int[np.ndarray, "n f"]:
-        """Return the factor values of items.
-
-        Parameters
-        ----------
-        index : int array of shape (n,)
-            Indices of the items.
-
-        Returns
-        -------
-        int64 array of shape (n, f)
-            Factor values.
-
-        Raises
-        ------
-        ArgumentError
-            If an index is out of range.
-        """
-        _validate_index(index, len(self))
-        return np.stack(np.unravel_index(index, self.sizes), axis=1).astype(np.int64)
-
-    def sample(self, n: int, rng: np.random.Generator) -> Int[np.ndarray, "n f"]:
-        """Sample factor values independently and uniformly from the grid.
-
-        Parameters
-        ----------
-        n : int
-            Number of samples.
-        rng : numpy.random.Generator
-            Source of randomness.
-
-        Returns
-        -------
-        int64 array of shape (n, f)
-            Factor values.
-        """
+    def _sample(self, n: int, rng: np.random.Generator) -> Int[np.ndarray, "n f"]:
         return rng.integers(0, self.sizes, size=(n, len(self.sizes)), dtype=np.int64)
 
-    def sample_fixed(
-        self, n: int, factor: int | str, value: int, rng: np.random.Generator
+    def _sample_fixed(
+        self, n: int, column: int, value: int, rng: np.random.Generator
     ) -> Int[np.ndarray, "n f"]:
-        """Sample factor values uniformly from the part of the grid where one factor is fixed.
-
-        Parameters
-        ----------
-        n : int
-            Number of samples.
-        factor : int or str
-            Name or position of the fixed factor.
-        value : int
-            Value of the fixed factor.
-        rng : numpy.random.Generator
-            Source of randomness.
-
-        Returns
-        -------
-        int64 array of shape (n, f)
-            Factor values.
-
-        Raises
-        ------
-        ArgumentError
-            If there is no such factor, or if the value is out of its range.
-        """
-        factors = self.sample(n, rng)
-        factors[:, self.position(factor)] = value
+        factors = self._sample(n, rng)
+        factors[:, column] = value
         self._validate(factors)
         return factors
 
@@ -195,7 +103,7 @@ class FactorSpace:
 
 
 @dataclass(frozen=True, eq=False)
-class FactorTable:
+class FactorTable(BaseFactors):
     """Factor values listed item by item; any combinations, or no factor at all.
 
     A value is only ever compared with others of its column.
@@ -223,7 +131,6 @@ class FactorTable:
     [0]
     """
 
-    names: tuple[str, ...]
     values: Int[np.ndarray, "n f"]
     label: str | None = None
 
@@ -236,7 +143,7 @@ class FactorTable:
                 "pass one name per column",
             )
         if self.label is not None:
-            position(self.names, self.label)
+            self.position(self.label)
 
     @classmethod
     def none(cls, items: int) -> FactorTable:
@@ -263,65 +170,10 @@ class FactorTable:
         """Number of different values of each factor."""
         return tuple(len(np.unique(column)) for column in self.values.T)
 
-    def position(self, factor: int | str) -> int:
-        """Return the position of a factor among the columns.
-
-        Parameters
-        ----------
-        factor : int or str
-            Name or position of the factor.
-
-        Returns
-        -------
-        int
-            Position, counted from 0.
-
-        Raises
-        ------
-        ArgumentError
-            If there is no such factor.
-        """
-        return position(self.names, factor)
-
-    def factors_of(self, index: Int[np.ndarray, " n"]) -> Int[np.ndarray, "n f"]:
-        """Return the factor values of items.
-
-        Parameters
-        ----------
-        index : int array of shape (n,)
-            Indices of the items.
-
-        Returns
-        -------
-        int64 array of shape (n, f)
-            Factor values.
-
-        Raises
-        ------
-        ArgumentError
-            If an index is out of range.
-        """
-        _validate_index(index, len(self))
+    def _factors_of(self, index: Int[np.ndarray, " n"]) -> Int[np.ndarray, "n f"]:
         return self.values[index].astype(np.int64)
 
-    def index_of(self, factors: Int[np.ndarray, "n f"]) -> Int[np.ndarray, " n"]:
-        """Return the first item with each of these combinations of factor values.
-
-        Parameters
-        ----------
-        factors : int array of shape (n, f)
-            Factor values.
-
-        Returns
-        -------
-        int64 array of shape (n,)
-            Index of each item.
-
-        Raises
-        ------
-        ArgumentError
-            If no item has a combination.
-        """
+    def _index_of(self, factors: Int[np.ndarray, "n f"]) -> Int[np.ndarray, " n"]:
         index = np.empty(len(factors), np.int64)
         for row, combination in enumerate(factors):
             matches = np.flatnonzero((self.values == combination).all(axis=1))
@@ -336,94 +188,18 @@ class FactorTable:
             index[row] = matches[0]
         return index
 
-    def sample(self, n: int, rng: np.random.Generator) -> Int[np.ndarray, "n f"]:
-        """Sample items independently and uniformly, and return their factor values.
-
-        Parameters
-        ----------
-        n : int
-            Number of samples.
-        rng : numpy.random.Generator
-            Source of randomness.
-
-        Returns
-        -------
-        int64 array of shape (n, f)
-            Factor values.
-        """
+    def _sample(self, n: int, rng: np.random.Generator) -> Int[np.ndarray, "n f"]:
         return self.factors_of(rng.integers(0, len(self), size=n))
 
-    def sample_fixed(
-        self, n: int, factor: int | str, value: int, rng: np.random.Generator
+    def _sample_fixed(
+        self, n: int, column: int, value: int, rng: np.random.Generator
     ) -> Int[np.ndarray, "n f"]:
-        """Sample uniformly among the items where one factor is fixed.
-
-        Parameters
-        ----------
-        n : int
-            Number of samples.
-        factor : int or str
-            Name or position of the fixed factor.
-        value : int
-            Value of the fixed factor.
-        rng : numpy.random.Generator
-            Source of randomness.
-
-        Returns
-        -------
-        int64 array of shape (n, f)
-            Factor values.
-
-        Raises
-        ------
-        ArgumentError
-            If there is no such factor, or if no item has the value.
-        """
-        matches = np.flatnonzero(self.values[:, self.position(factor)] == value)
+        matches = np.flatnonzero(self.values[:, column] == value)
         if not len(matches):
             raise ArgumentError(
-                str(factor), value, "no item has this value", "pass a value from the table"
+                self.names[column], value, "no item has this value", "pass a value from the table"
             )
         return self.factors_of(rng.choice(matches, size=n))
 
 
 Factors = FactorSpace | FactorTable
-
-
-def position(names: tuple[str, ...], factor: int | str) -> int:
-    """Return the position of a factor among names.
-
-    Parameters
-    ----------
-    names : tuple of str
-        Names of all factors.
-    factor : int or str
-        Name or position of the factor.
-
-    Returns
-    -------
-    int
-        Position, counted from 0.
-
-    Raises
-    ------
-    ArgumentError
-        If there is no such factor.
-    """
-    known = factor in names if isinstance(factor, str) else 0 <= factor < len(names)
-    if not known:
-        choices = ", ".join(names) or "none, as the items have no labels"
-        raise ArgumentError(
-            "factor", factor, "no such factor", f"pass one of {choices}, or a position from 0"
-        )
-    return names.index(factor) if isinstance(factor, str) else factor
-
-
-def _validate_index(index: Int[np.ndarray, " n"], items: int) -> None:
-    if index.size and not 0 <= int(index.min()) <= int(index.max()) < items:
-        raise ArgumentError(
-            "index",
-            f"{int(index.min())} to {int(index.max())}",
-            f"must be between 0 and {items - 1}",
-            f"the dataset has {items} items; pass their indices",
-        )
