@@ -1,4 +1,4 @@
-"""What several files of tests on studies share."""
+"""Fixtures of the tests on studies."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from unbraid.data.images import ImageTable
 
 @pytest.fixture
 def study_file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """The study that stands as FILE at the head of the tests' file."""
+    """The study in FILE of the test module."""
     path = tmp_path / "study.toml"
     path.write_text(request.module.FILE)
     return path
@@ -18,5 +18,5 @@ def study_file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def corner(cache: Path) -> ImageTable:
-    """The 960 images that a study of seconds takes."""
+    """960 images, for studies of a few seconds."""
     return load("dsprites-corner")

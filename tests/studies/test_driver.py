@@ -1,4 +1,4 @@
-"""`study run`: what is missing and only that, resumed after a kill, told by `study status`."""
+"""`study run` makes only missing runs and resumes after a kill; `study status` reports them."""
 
 import signal
 import subprocess
@@ -40,73 +40,73 @@ hyperparameters = { latent_dim = 3, stage_steps = 5, warmup_stages = 2 }
 """
 
 
-class Recorded:
-    """An executor that makes results up and remembers what it was asked for."""
+class FakeExecutor:
+    """An executor that invents results and records the jobs that it was given."""
 
     place = "nowhere"
 
     def __init__(self, fails: tuple[int, ...] = ()) -> None:
-        self.jobs, self.fails, self.given = [], fails, []
+        self.waiting, self.fails, self.started = [], fails, []
 
     def start(self, jobs, study, store) -> None:
-        self.jobs, self.given = list(jobs), list(jobs)
+        self.waiting, self.started = list(jobs), list(jobs)
 
     def collect(self, seconds: float) -> list[dict]:
-        job = self.jobs.pop(0)
+        job = self.waiting.pop(0)
         failed = job.config.seed in self.fails
-        made = {"training_seconds": 36.0, "step": job.config.budget.steps, "attempts": 2}
-        why = {"status": "failed", "reasons": ["died"]} if failed else {"status": "done"}
-        return [{"key": job.key, **job.config.as_table(), **made, **why}]
+        common = {"training_seconds": 36.0, "step": job.config.budget.steps, "attempts": 2}
+        outcome = {"status": "failed", "reasons": ["died"]} if failed else {"status": "done"}
+        return [{"key": job.key, **job.config.as_table(), **common, **outcome}]
 
     def stop(self) -> None:
         pass
 
 
-def test_marks_are_even_and_end_with_the_last_step() -> None:
+def test_evaluated_steps_are_even_and_include_the_last() -> None:
     assert eval_steps(300_000, 30) == list(range(10_000, 300_001, 10_000))
     assert eval_steps(7, 3) == [2, 4, 7]
     assert eval_steps(100, 0) == [100]
     assert eval_steps(2, 30) == [1, 2]
 
 
-def test_only_what_is_missing_is_run_and_failures_only_if_asked(
+def test_only_missing_runs_are_made_and_failed_ones_only_on_request(
     study_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     study, store = read(study_file), Store(tmp_path / "out")
-    first = Recorded(fails=(1,))
+    first = FakeExecutor(fails=(1,))
     assert run(study, store, first) == {"done": 2, "failed": 2}
-    assert [job.config.seed for job in first.given] == [0, 0, 1, 1]
-    second = Recorded()
+    assert [job.config.seed for job in first.started] == [0, 0, 1, 1]
+    second = FakeExecutor()
     assert run(study, store, second) == {"done": 2, "failed": 2}
-    assert second.given == []
-    told = status(study, store)
-    assert told.count("failed: ") == 2
-    assert "2 attempts: died" in told
-    third = Recorded()
+    assert second.started == []
+    text = status(study, store)
+    assert text.count("failed: ") == 2
+    assert "2 attempts: died" in text
+    third = FakeExecutor()
     assert run(study, store, third, failed=True) == {"done": 4, "failed": 0}
-    assert {job.config.seed for job in third.given} == {1}
-    assert "nothing is missing" in status(study, store)
-    assert not any(store.path.glob("*/")), "status made something"
+    assert {job.config.seed for job in third.started} == {1}
+    assert "no run is missing" in status(study, store)
+    assert not any(store.path.glob("*/")), "status created a directory"
     wider = study_file.with_name("wider.toml")
     wider.write_text(study_file.read_text().replace("seeds = 2", "seeds = 3"))
-    assert "2 runs are to be done, 80 steps: about 0.0 worker-hours" in status(read(wider), store)
-    # One of them is running, and halfway.
+    assert "2 runs left, 80 steps: about 0.0 worker-hours" in status(read(wider), store)
+    # One of them is running and has reached half of its steps.
     half = store.run(read(wider).rows[0].jobs[2])
     half.path.mkdir()
     half.log_file.write_text('{"step": 20, "kl": [1.0]}\n')
     with directory_lock(half.path, WORKER_LOCK):
-        told = status(read(wider), store)
-    assert "2 runs are to be done (1 of them runs), 60 steps: about" in told
+        text = status(read(wider), store)
+    assert "2 runs left (1 running), 60 steps: about" in text
     half.log_file.unlink()
-    fourth = Recorded()
+    fourth = FakeExecutor()
     run(read(wider), store, fourth)
-    assert [job.config.seed for job in fourth.given] == [2, 2]
+    assert [job.config.seed for job in fourth.started] == [2, 2]
 
 
-def test_a_study_killed_goes_on_to_the_same_results(
+def test_a_killed_study_resumes_to_the_same_results(
     study_file: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The driver is killed: its worker stops too; the same command finishes, nothing twice."""
+    """The worker of a killed driver stops, too; the same command finishes and repeats no run."""
     text = study_file.read_text().replace("seeds = 2", "seeds = 1")
     study_file.write_text(text.replace("checkpoints = 2", "checkpoints = 4"))
     out = tmp_path / "out"
@@ -130,16 +130,16 @@ def test_a_study_killed_goes_on_to_the_same_results(
     for key, result in straight.results().items():
         other = store.results()[key]
         for name in ("scores", "checkpoints", "kl", "elbo", "step"):
-            assert other[name] == result[name], name
-        assert result["images"] == 300
-        assert list(result["checkpoints"]) == ["10", "20", "30", "40"]
+            assert other.table[name] == result.table[name], name
+        assert result.table["images"] == 300
+        assert list(result.checkpoints) == ["10", "20", "30", "40"]
     for job in study.jobs:
         codes = read_sample(straight.run(job))
         assert codes is not None
         assert len(codes.mean) == 200
         assert (codes.category is None) == (job.config.method.name == "beta-vae")
         assert np.isfinite(codes.mean).all()
-    # Trained in four pieces, each scored, and yet the run that one command gives.
+    # Trained in four parts with scores between them, it is the same run as by one command.
     job = study.jobs[0]
     alone = train(job.config, load("dsprites-corner"), tmp_path / "alone")
     assert alone.checkpoint_file.read_bytes() == straight.run(job).checkpoint_file.read_bytes()
@@ -156,19 +156,19 @@ def test_a_run_that_diverges_is_reported(
     assert cli.main(["study", "run", str(study_file), "--out", str(tmp_path / "out")]) == 1
     assert "0 of 1 runs are done, 1 failed" in capsys.readouterr().out
     (result,) = Store(tmp_path / "out").results().values()
-    assert "became NaN or infinite" in result["reasons"][0]
+    assert "became NaN or infinite" in result.reasons[0]
 
 
-def test_steps_are_read_off_a_log_that_is_being_written(tmp_path: Path) -> None:
+def test_the_step_is_read_from_a_log_that_is_being_written(tmp_path: Path) -> None:
     log = Run(tmp_path)
     assert steps_done(log) == 0
     log.log_file.write_text('{"step": 100, "kl": [1.0]}\n{"step": 200, "kl": [1.0]}\n{"step": 3')
     assert steps_done(log) == 200
 
 
-def _until(holds) -> None:
+def _until(condition) -> None:
     for _ in range(3000):
-        if holds():
+        if condition():
             return
         time.sleep(0.1)
-    raise AssertionError("it did not come to pass within five minutes")
+    raise AssertionError("the condition was not met within five minutes")

@@ -1,6 +1,6 @@
-"""Today's numbers: when a change of code moves one, studies must not keep runs of the old code.
+"""Current numbers of every method; if a change of code moves one, studies must repeat their runs.
 
-Run as a script it writes numbers.json anew.
+Run as a script, this file writes numbers.json.
 """
 
 import json
@@ -24,11 +24,11 @@ from unbraid.metrics import suite
 from unbraid.runs import Budget, Config, noise
 from unbraid.studies.study import RESULTS_VERSION
 
-KEPT = Path(__file__).with_name("numbers.json")
+NUMBERS_FILE = Path(__file__).with_name("numbers.json")
 
 
 def losses(name: str, table: ImageTable) -> list[float]:
-    """The first three steps' loss, nats an image."""
+    """The loss of the first three steps, in nats per image."""
     method = METHODS[name]()
     config = Config(method, "dsprites", Budget(3, 4), 0, "fp32")
     state = State(config, table.shape, torch.device("cpu"))
@@ -40,7 +40,7 @@ def losses(name: str, table: ImageTable) -> list[float]:
     return values
 
 
-# Whole runs, as short as they can be with every kind of step in them: d open, a survey and charts.
+# Short runs with every kind of step: with a discrete code, a survey and charts.
 RUNS = {
     "cascade-vae": CascadeVAE(latent_dim=3, stage_steps=3, warmup_stages=2, learning_rate=1e-3),
     "chart-vae": METHOD,
@@ -59,7 +59,7 @@ def run_of(name: str, precision: str, out: Path) -> list[float]:
 
 
 def scores() -> dict[str, float]:
-    """What the usual protocols say of one code."""
+    """Scores of one code under the default metrics."""
     rng = np.random.default_rng(0)
     factors = rng.integers(0, 3, size=(2_000, 2))
     mean = (factors + rng.normal(size=factors.shape)).astype(np.float32)
@@ -81,39 +81,44 @@ def current(table: ImageTable) -> dict[str, Any]:
     return {"numbers": RESULTS_VERSION, "losses": trained, "runs": runs, "scores": scores()}
 
 
-RAISE = "the code gives other numbers: raise RESULTS_VERSION in studies/study.py, run this file as a script"
+RAISE = (
+    "the numbers have changed: increase RESULTS_VERSION in studies/study.py, and run this file as a"
+    " script"
+)
 
 
-def test_what_was_kept_is_of_this_version() -> None:
-    assert json.loads(KEPT.read_text())["numbers"] == RESULTS_VERSION, RAISE
+def test_the_numbers_are_of_this_version() -> None:
+    assert json.loads(NUMBERS_FILE.read_text())["numbers"] == RESULTS_VERSION, RAISE
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_a_method_gives_the_numbers_that_studies_rely_on(name: str, table: ImageTable) -> None:
-    kept = json.loads(KEPT.read_text())["losses"]
-    assert name in kept, "a new method: run this file as a script; RESULTS_VERSION may stay"
-    assert losses(name, table) == pytest.approx(kept[name], rel=1e-4), RAISE
+def test_the_losses_of_a_method_are_unchanged(name: str, table: ImageTable) -> None:
+    expected = json.loads(NUMBERS_FILE.read_text())["losses"]
+    assert name in expected, "new method: run this file as a script, with the same RESULTS_VERSION"
+    assert losses(name, table) == pytest.approx(expected[name], rel=1e-4), RAISE
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", RUNS)
-def test_so_does_a_whole_run(name: str, precision: str, tmp_path: Path) -> None:
-    """With d, and a survey and charts.
+def test_the_last_record_of_a_run_is_unchanged(name: str, precision: str, tmp_path: Path) -> None:
+    """Compare within what processors differ by in bf16.
 
-    In bf16 processors differ: an Intel with AMX by 0.07 % of the loss and 9 % of one KL from the
-    Zen 4 that numbers.json is of.
+    An Intel with AMX differs from the Zen 4 of numbers.json by 0.07 % of the loss and 9 % of one
+    KL.
     """
-    kept = json.loads(KEPT.read_text())["runs"][f"{name} {precision}"]
-    found = run_of(name, precision, tmp_path / "run")
-    of_loss, of_kl = (1e-3, 1e-3) if precision == "fp32" else (5e-3, 0.25)
-    assert found[0] == pytest.approx(kept[0], rel=of_loss), RAISE
-    assert found[1:] == pytest.approx(kept[1:], rel=of_kl, abs=1e-4), RAISE
+    expected = json.loads(NUMBERS_FILE.read_text())["runs"][f"{name} {precision}"]
+    numbers = run_of(name, precision, tmp_path / "run")
+    loss_tolerance, kl_tolerance = (1e-3, 1e-3) if precision == "fp32" else (5e-3, 0.25)
+    assert numbers[0] == pytest.approx(expected[0], rel=loss_tolerance), RAISE
+    assert numbers[1:] == pytest.approx(expected[1:], rel=kl_tolerance, abs=1e-4), RAISE
 
 
-def test_so_do_the_usual_scores() -> None:
-    assert scores() == pytest.approx(json.loads(KEPT.read_text())["scores"], rel=1e-9), RAISE
+def test_the_default_scores_are_unchanged() -> None:
+    assert scores() == pytest.approx(json.loads(NUMBERS_FILE.read_text())["scores"], rel=1e-9), (
+        RAISE
+    )
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    KEPT.write_text(json.dumps(current(load("dsprites")), indent=1) + "\n")
+    NUMBERS_FILE.write_text(json.dumps(current(load("dsprites")), indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""A run is trained once for all that is scored of its last checkpoint, by whichever study."""
+"""A run is trained once, however many studies score its last checkpoint."""
 
 import json
 from pathlib import Path
@@ -34,17 +34,17 @@ WIDER = (('["factor-vae"]', '["factor-vae", "mig"]'), ("images = 300", "images =
 
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """From which step to which each session of a training in this process went."""
+    """First and last step of every training session in this process."""
     sessions: list[tuple[int, int]] = []
     train = worker.train
 
-    def noted(config: Config, table: ImageTable, out: Path, **how: Any) -> Run:
-        run = train(config, table, out, **how)
+    def recorded(config: Config, table: ImageTable, out: Path, **kwargs: Any) -> Run:
+        run = train(config, table, out, **kwargs)
         last = json.loads(run.provenance_file.read_text())[-1]
         sessions.append((last["from_step"], last["to_step"]))
         return run
 
-    monkeypatch.setattr(worker, "train", noted)
+    monkeypatch.setattr(worker, "train", recorded)
     return sessions
 
 
@@ -58,7 +58,7 @@ def study(tmp_path: Path, *changes: tuple[str, str]) -> Study:
     return read(path)
 
 
-def done(study: Study, store: Store, corner: ImageTable) -> dict[str, Any]:
+def run_and_append(study: Study, store: Store, corner: ImageTable) -> dict[str, Any]:
     (job,) = study.jobs
     assert worker.work({store.run(job): job}, corner) == {}
     result = worker.read_result(store.run(job))
@@ -71,11 +71,11 @@ def test_another_metric_or_number_of_images_trains_nothing(
     corner: ImageTable, tmp_path: Path, trained: list[tuple[int, int]]
 ) -> None:
     store, (one, wider) = Store(tmp_path / "out"), (study(tmp_path), study(tmp_path, *WIDER))
-    first = done(one, store, corner)
+    first = run_and_append(one, store, corner)
     run = store.run(one.jobs[0])
     assert trained == [(0, 6), (6, 12)]
     weights = run.checkpoint_file.read_bytes()
-    second = done(wider, store, corner)
+    second = run_and_append(wider, store, corner)
     assert store.run(wider.jobs[0]) == run
     assert second["key"] != first["key"]
     assert second["checkpoints"] == first["checkpoints"]
@@ -85,15 +85,15 @@ def test_another_metric_or_number_of_images_trains_nothing(
     assert len(store.results()) == 2
 
 
-def test_what_is_scored_again_tells_where_it_was_trained(
+def test_a_result_scored_again_has_the_device_of_the_training(
     corner: ImageTable, tmp_path: Path
 ) -> None:
     store, one = Store(tmp_path / "out"), study(tmp_path)
-    done(one, store, corner)
+    run_and_append(one, store, corner)
     file = store.run(one.jobs[0]).provenance_file
     sessions = json.loads(file.read_text())
     file.write_text(json.dumps([{**session, "device": "cuda:0"} for session in sessions]))
-    assert done(study(tmp_path, *WIDER), store, corner)["device"] == "cuda:0"
+    assert run_and_append(study(tmp_path, *WIDER), store, corner)["device"] == "cuda:0"
 
 
 @pytest.mark.parametrize(
@@ -107,25 +107,27 @@ def test_what_is_scored_again_tells_where_it_was_trained(
         ("latent_dim = 3", "latent_dim = 4"),
     ],
 )
-def test_what_is_taken_on_the_way_is_another_run(change: tuple[str, str], tmp_path: Path) -> None:
+def test_other_scores_during_training_are_another_run(
+    change: tuple[str, str], tmp_path: Path
+) -> None:
     assert study(tmp_path).jobs[0].name != study(tmp_path, change).jobs[0].name
 
 
-def test_without_checkpoints_the_headline_is_of_the_last_alone(tmp_path: Path) -> None:
+def test_without_checkpoints_the_run_does_not_depend_on_the_primary_score(tmp_path: Path) -> None:
     without = ("checkpoints = 2", "checkpoints = 0")
     metrics = 'metrics = ["mig"]\nmetric = "mig"\nprotocol = "chen2018"'
     other = study(tmp_path, without, ('metrics = ["factor-vae"]', metrics))
     assert study(tmp_path, without).jobs[0].name == other.jobs[0].name
 
 
-def test_a_line_is_kept_where_another_study_trained_the_run(
+def test_a_result_is_archived_where_another_study_trained_the_run(
     corner: ImageTable, tmp_path: Path
 ) -> None:
-    """Its files there are left alone; where the run is under way the line is not kept either."""
+    """Its files there are unchanged; the result of an unfinished run is not archived."""
     one, wider = study(tmp_path), study(tmp_path, *WIDER)
     store, there, half = (Store(tmp_path / name) for name in ("out", "there", "half"))
-    done(one, store, corner)
-    done(wider, there, corner)
+    run_and_append(one, store, corner)
+    run_and_append(wider, there, corner)
     weights = there.run(one.jobs[0]).checkpoint_file.read_bytes()
     assert archive(one, store, there) == one.jobs
     assert set(there.results()) == {one.jobs[0].key, wider.jobs[0].key}

@@ -60,9 +60,10 @@ def read(source: Path | str) -> Study:
         text = path.read_text()
         table = _current(tomllib.loads(text))
     except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path}: cannot be read as a study ({error}); choose a TOML file"
-        ) from error
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path}: cannot be read as a study ({reason}); choose a TOML file") from (
+            error
+        )
     try:
         return _study(path, text, table)
     except (TypeError, AttributeError, KeyError) as error:
