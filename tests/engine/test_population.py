@@ -112,7 +112,7 @@ def test_failed_member_does_not_stop_the_others(
         "2 of 3 members failed, all others are finished; add `resume` to continue"
     )
     assert "seed-1 (killed by SIGKILL, maybe because memory ran out)" in message
-    assert "checkpoint.safetensors: not a whole safetensors file" in message
+    assert "checkpoint.safetensors: not a complete safetensors file" in message
     assert "\n" not in message
     members[2].checkpoint_file.unlink()
     assert step_of(members[0]) == 15 > step_of(members[1])

@@ -1,4 +1,4 @@
-"""A survey between two steps: the same bits however a run is stopped, before it and in it."""
+"""Surveys: the same bits however a run is interrupted, before the survey or during it."""
 
 import dataclasses
 import json
@@ -23,7 +23,7 @@ from unbraid.runs import Budget, Config, Run
 from unbraid.runs.checkpoint import read
 from unbraid.runs.encode import Trained
 
-# The first dimension is used; the others start anew.
+# The first dimension is active; the others are reinitialised.
 METHOD = ChartVAE(
     latent_dim=4,
     beta_anneal_steps=2,
@@ -36,8 +36,8 @@ METHOD = ChartVAE(
 CONFIG = Config(METHOD, "bars", Budget(9, 6), 0, "fp32")
 
 
-def placed(trained: Trained, table: ImageTable, **how: Any) -> Codes:
-    """Codes whose first dimension tells the place of a bar; the others tell nothing."""
+def place_codes(trained: Trained, table: ImageTable, **kwargs: Any) -> Codes:
+    """Return codes whose first dimension is the place of a bar; the others are noise."""
     mean_nz = np.zeros((len(table), trained.config.method.latent_dim), np.float32)
     mean_nz[:, 0] = np.tile(np.linspace(-2, 2, 40), 3)
     std_nz = np.ones_like(mean_nz)
@@ -52,51 +52,55 @@ def bars_as_a_dataset() -> ImageTable:
 
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> ImageTable:
-    """Bars that a survey sees as `placed`."""
-    monkeypatch.setattr(survey, "encode", placed)
+    """Bars that a survey encodes with `place_codes`."""
+    monkeypatch.setattr(survey, "encode", place_codes)
     return bars_as_a_dataset()
 
 
 @pytest.fixture
-def whole(table: ImageTable, tmp_path: Path) -> Run:
-    return train(CONFIG, table, tmp_path / "whole")
+def uninterrupted(table: ImageTable, tmp_path: Path) -> Run:
+    return train(CONFIG, table, tmp_path / "uninterrupted")
 
 
-def test_what_a_survey_saw_is_kept_beside_the_run(whole: Run) -> None:
-    told = json.loads(whole.survey_file.read_text())
-    assert told["step"] == 4
-    assert told["idle"] == [1, 2, 3]
-    saved = read(whole.checkpoint_file, CONFIG.identity()).tensors
-    assert told["named"] == len(saved["parts.names.item"]) > 0
-    assert saved["adam.vae.step.encoder.head.bias"] == 5  # Adam starts afresh at the survey
-    assert [f.name for f in sorted((whole.path / "stages").iterdir())] == [
+def test_report_of_the_survey_is_written(uninterrupted: Run) -> None:
+    report = json.loads(uninterrupted.survey_file.read_text())
+    assert report["step"] == 4
+    assert report["idle"] == [1, 2, 3]
+    saved = read(uninterrupted.checkpoint_file, CONFIG.identity()).tensors
+    assert report["named"] == len(saved["parts.names.item"]) > 0
+    assert saved["adam.vae.step.encoder.head.bias"] == 5  # Adam is reset by the survey
+    assert [f.name for f in sorted(uninterrupted.stages_folder.iterdir())] == [
         "step-00000004.safetensors"
     ]
 
 
-def test_a_survey_that_names_nothing_ends_no_run(table: ImageTable, tmp_path: Path) -> None:
-    """No chart is clear where an edge would have to be a thousand times longer than the next."""
+def test_survey_without_labels_does_not_stop_the_run(table: ImageTable, tmp_path: Path) -> None:
+    """No chart is clear if an edge must be a thousand times longer than the next."""
     method = dataclasses.replace(METHOD, gap=1000.0)
     run = train(dataclasses.replace(CONFIG, method=method), table, tmp_path / "run")
     assert json.loads(run.survey_file.read_text())["named"] == 0
     assert run.read_log()[-1]["step"] == CONFIG.budget.steps
 
 
-@pytest.mark.parametrize("stop", range(1, 9))
-def test_stopped_at_any_step_gives_the_assert_same_bits(
-    stop: int, whole: Run, table: ImageTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("interrupted_step", range(1, 9))
+def test_interrupted_at_any_step_gives_the_same_bits(
+    interrupted_step: int,
+    uninterrupted: Run,
+    table: ImageTable,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as patched:
-        interrupt_at(stop, patched)
+        interrupt_at(interrupted_step, patched)
         with pytest.raises(KeyboardInterrupt):
             train(CONFIG, table, tmp_path / "run")
-    assert_same_bits(whole, train(CONFIG, table, tmp_path / "run", resume=True))
+    assert_same_bits(uninterrupted, train(CONFIG, table, tmp_path / "run", resume=True))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_survey_is_stopped_at_once_and_made_again(
+def test_survey_is_interrupted_at_once_and_repeated(
     number: signal.Signals,
-    whole: Run,
+    uninterrupted: Run,
     table: ImageTable,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -116,35 +120,35 @@ def test_a_survey_is_stopped_at_once_and_made_again(
     run = Run(tmp_path / "run")
     assert read(run.checkpoint_file, CONFIG.identity()).step == 4
     assert not run.survey_file.exists()
-    assert_same_bits(whole, train(CONFIG, table, run.path, resume=True))
+    assert_same_bits(uninterrupted, train(CONFIG, table, run.path, resume=True))
 
 
-def test_a_batch_is_what_the_method_chose_of_it(
+def test_batch_is_sampled_by_the_method(
     table: ImageTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After the survey 4 of 6 images are of the named ones, with the category that they have."""
-    seen: list[tuple[torch.Tensor, Any]] = []
+    """After the survey, 4 of 6 images have a pseudo-label, and it is the right one."""
+    batches: list[tuple[torch.Tensor, Any]] = []
     advance = State.advance
 
-    def watched(state: State, x: torch.Tensor, *told: Any) -> None:
-        seen.append((x, told[0]))
-        advance(state, x, *told)
+    def recorded(state: State, x: torch.Tensor, *extra: Any) -> None:
+        batches.append((x, extra[0]))
+        advance(state, x, *extra)
 
-    monkeypatch.setattr(State, "advance", watched)
+    monkeypatch.setattr(State, "advance", recorded)
     run = train(CONFIG, table, tmp_path / "run")
     saved = read(run.checkpoint_file, CONFIG.identity()).tensors
     item, category = saved["parts.names.item"], saved["parts.names.category"]
     pictures = torch.from_numpy(table.images(item.numpy())).float()
-    assert [told for _, told in seen[:4]] == [{}] * 4
-    for x, told in seen[4:]:
-        assert len(told["named"]) == 4
-        for image, name in zip(x, told["named"], strict=False):
+    assert [extra for _, extra in batches[:4]] == [{}] * 4
+    for x, extra in batches[4:]:
+        assert len(extra["named"]) == 4
+        for image, label in zip(x, extra["named"], strict=False):
             same = (pictures == image).flatten(1).all(dim=1)
-            assert category[same].tolist() == [int(name)]
+            assert category[same].tolist() == [int(label)]
 
 
-def test_a_member_is_the_run_alone(tmp_path: Path) -> None:
-    """In a process of its own, with the real encoder: here nothing is used, so all start anew."""
+def test_member_equals_the_separate_run(tmp_path: Path) -> None:
+    """In a worker process, with the real encoder: no dimension is active, so all are reset."""
     factors = FactorSpace(("length", "place"), (3, 40))
     table = ImageTable("bars", pack(bars(), 1), 16, 32, factors)
     alone = train(CONFIG, table, tmp_path / "alone")

@@ -1,4 +1,4 @@
-"""Training: same bits however it was stopped, nothing lost, contradictions named."""
+"""Training: the same bits however it was interrupted, and errors for contradictions."""
 
 import dataclasses
 import json
@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ from unbraid.data.images import ImageTable
 from unbraid.engine import train
 from unbraid.engine.state import State
 from unbraid.errors import DivergedError, UserError
-from unbraid.files import directory_lock
+from unbraid.files import LOCK, directory_lock
 from unbraid.methods import METHODS, find
 from unbraid.methods.factor_vae import FactorVAE
 from unbraid.methods.qlae import QLAE
@@ -41,19 +41,19 @@ def assert_same_bits(one: Run, other: Run) -> None:
     assert one.log_file.read_bytes() == other.log_file.read_bytes()
 
 
-def interrupt_at(stop: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C during the step that `stop` counts."""
+def interrupt_at(interrupted_step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Send SIGINT during a step."""
     advance = State.advance
 
-    def interrupted(state: State, x: torch.Tensor, *told: Any) -> None:
-        advance(state, x, *told)
-        if state.step == stop:
+    def interrupted(state: State, x: torch.Tensor, *extra: Any) -> None:
+        advance(state, x, *extra)
+        if state.step == interrupted_step:
             os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(State, "advance", interrupted)
 
 
-def test_same_config_assert_same_bits(
+def test_same_config_same_bits(
     tiny_run: Run, tiny_config: Make, table: ImageTable, tmp_path: Path
 ) -> None:
     torch.manual_seed(99)
@@ -71,7 +71,7 @@ def test_another_seed_gives_other_weights(
 
 
 @pytest.mark.parametrize("stop", range(1, 12))
-def test_resumed_anywhere_gives_the_assert_same_bits(
+def test_resumed_anywhere_gives_the_same_bits(
     stop: int,
     tiny_run: Run,
     tiny_config: Make,
@@ -79,7 +79,7 @@ def test_resumed_anywhere_gives_the_assert_same_bits(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Ctrl-C at every step of a cascade: in each stage, at openings, with d closed and open."""
+    """SIGINT at every step of a cascade: in each stage, with d closed and open."""
     interrupt_at(stop, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         train(tiny_config(), table, tmp_path / "run")
@@ -91,23 +91,23 @@ def test_resumed_anywhere_gives_the_assert_same_bits(
     assert [(s["from_step"], s["to_step"]) for s in sessions] == [(0, stop), (stop, 12)]
 
 
-# Python 3.12 warns of any fork beside threads; this child only trains and is killed.
+# Python 3.12 warns of a fork of a process with threads; this child only trains.
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_killed_between_checkpoints_gives_the_assert_same_bits(
+def test_killed_between_checkpoints_gives_the_same_bits(
     tiny_config: Make, table: ImageTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SIGKILL after the log ran ahead of the checkpoint; the log is cut back to it."""
+    """SIGKILL while the log is ahead of the checkpoint; later records are removed."""
     config = tiny_config(steps=24)
     monkeypatch.setattr("unbraid.engine.trainer.LOG_EVERY", 2)
-    whole = train(config, table, tmp_path / "whole")
+    uninterrupted = train(config, table, tmp_path / "uninterrupted")
     child = os.fork()
     if child == 0:
         advance = State.advance
 
-        def killed(state: State, x: torch.Tensor, *told: Any) -> None:
+        def killed(state: State, x: torch.Tensor, *extra: Any) -> None:
             if state.step == 17:
                 os.kill(os.getpid(), signal.SIGKILL)
-            advance(state, x, *told)
+            advance(state, x, *extra)
             time.sleep(0.02)
 
         monkeypatch.setattr(State, "advance", killed)
@@ -118,11 +118,11 @@ def test_killed_between_checkpoints_gives_the_assert_same_bits(
     killed_run = Run(tmp_path / "killed")
     assert killed_run.read_log()[-1]["step"] == 16
     with killed_run.log_file.open("a") as file:
-        file.write('{"step": 18, "lo')  # as if the kill had cut a line short
-    assert_same_bits(whole, train(config, table, tmp_path / "killed", resume=True))
+        file.write('{"step": 18, "lo')  # an incomplete line
+    assert_same_bits(uninterrupted, train(config, table, tmp_path / "killed", resume=True))
 
 
-def test_a_damaged_checkpoint_continues_from_the_one_before_to_the_assert_same_bits(
+def test_damaged_checkpoint_resumes_from_the_previous_one_to_the_same_bits(
     tiny_run: Run,
     tiny_config: Make,
     table: ImageTable,
@@ -135,30 +135,30 @@ def test_a_damaged_checkpoint_continues_from_the_one_before_to_the_assert_same_b
     with pytest.raises(KeyboardInterrupt):
         train(tiny_config(), table, run.path, checkpoint_seconds=0.0)
     monkeypatch.undo()
-    whole = bytearray(run.checkpoint_file.read_bytes())
-    whole[len(whole) // 2] ^= 0x10
-    run.checkpoint_file.write_bytes(whole)
-    left = run.path / ".checkpoint.safetensors.killed.partial"
-    left.write_bytes(whole[:100])
+    content = bytearray(run.checkpoint_file.read_bytes())
+    content[len(content) // 2] ^= 0x10
+    run.checkpoint_file.write_bytes(content)
+    partial = run.path / ".checkpoint.safetensors.killed.partial"
+    partial.write_bytes(content[:100])
     assert_same_bits(tiny_run, train(tiny_config(), table, run.path, resume=True))
-    assert "(checksum); the previous one, of step 6, is used" in capsys.readouterr().err
+    assert "resumes from the previous checkpoint, of step 6" in capsys.readouterr().err
     assert json.loads(run.provenance_file.read_text())[-1]["from_step"] == 6
-    assert not left.exists()
+    assert not partial.exists()
 
 
-def test_two_trainings_do_not_share_a_directory(
+def test_directory_of_another_training_is_refused(
     tiny_config: Make, table: ImageTable, tmp_path: Path
 ) -> None:
     with (
         directory_lock(tmp_path / "run"),
-        pytest.raises(UserError, match="run: another process is at work in it; wait for its end"),
+        pytest.raises(UserError, match="run: another process is using it; wait until it ends"),
     ):
         train(tiny_config(), table, tmp_path / "run")
-    assert not list((tmp_path / "run").iterdir())
+    assert [file.name for file in (tmp_path / "run").iterdir()] == [LOCK]
     train(tiny_config(steps=1), table, tmp_path / "run")
 
 
-def test_a_longer_budget_continues_the_same_run(
+def test_larger_budget_resumes_the_same_run(
     tiny_run: Run, tiny_config: Make, table: ImageTable, tmp_path: Path
 ) -> None:
     train(tiny_config(steps=5), table, tmp_path / "run")
@@ -166,28 +166,28 @@ def test_a_longer_budget_continues_the_same_run(
     a, b = (read(r.checkpoint_file, r.read_config().identity()) for r in (tiny_run, longer))
     weights = [name for name in a.tensors if name.startswith(("parts.", "adam."))]
     assert all(torch.equal(a.tensors[n], b.tensors[n]) for n in weights)
-    with pytest.raises(UserError, match="it has done 12 steps, more than steps=6; give --steps 12"):
+    with pytest.raises(UserError, match="trained for 12 steps already, more than steps=6"):
         train(tiny_config(steps=6), table, tmp_path / "run", resume=True)
 
 
-def test_the_log_holds_means_in_nats_and_the_events_the_same(tiny_run: Run) -> None:
+def test_log_and_events_have_means_in_nats(tiny_run: Run) -> None:
     (record,) = tiny_run.read_log()
     assert record["step"] == 12
     # β_z KL_z and the mean commute, as β is constant within these checks only for closed sums.
     assert record["elbo"] == pytest.approx(-(record["reconstruction"] + sum(record["kl"])), 1e-5)
-    assert sum(record["share"]) == pytest.approx(1, abs=1e-6)
+    assert sum(cast(Any, record)["share"]) == pytest.approx(1, abs=1e-6)
     assert len(record["kl"]) == len(record["beta"]) == 3
-    events = EventAccumulator(str(tiny_run.path / "events")).Reload()
+    events = EventAccumulator(str(tiny_run.events_folder)).Reload()
     (scalar,) = events.Scalars("reconstruction")
     assert scalar.value == pytest.approx(record["reconstruction"])
     assert {"kl/0", "kl/1", "kl/2"} <= set(events.Tags()["scalars"])
 
 
-def test_an_occupied_directory_is_not_overwritten(
+def test_existing_run_is_not_overwritten(
     tiny_run: Run, tiny_config: Make, table: ImageTable
 ) -> None:
     before = tiny_run.checkpoint_file.read_bytes()
-    with pytest.raises(UserError, match="it holds a run already; give --resume"):
+    with pytest.raises(UserError, match="contains a run; add `resume`"):
         train(tiny_config(), table, tiny_run.path)
     assert tiny_run.checkpoint_file.read_bytes() == before
 
@@ -195,13 +195,13 @@ def test_an_occupied_directory_is_not_overwritten(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"beta_low": 0.5}, "trained with beta_low=1.0, not 0.5; continue with --beta-low 1.0"),
+        ({"beta_low": 0.5}, "trained with beta_low=1.0, not 0.5; set `beta_low` to 1.0"),
         ({"seed": 1}, "trained with seed=0, not 1"),
         ({"precision": "bf16"}, "trained with precision=fp32, not bf16"),
         ({"categories": 4, "steps": 20}, "trained with categories=3, not 4"),
     ],
 )
-def test_a_contradicting_config_is_named(
+def test_other_configuration_is_refused(
     change: dict, message: str, tiny_run: Run, tiny_config: Make, table: ImageTable
 ) -> None:
     before = tiny_run.config_file.read_bytes()
@@ -210,14 +210,14 @@ def test_a_contradicting_config_is_named(
     assert tiny_run.config_file.read_bytes() == before
 
 
-def test_a_config_edited_by_hand_contradicts_the_checkpoint(
+def test_config_edited_by_hand_contradicts_the_checkpoint(
     tiny_config: Make, table: ImageTable, tmp_path: Path
 ) -> None:
     run = train(tiny_config(), table, tmp_path / "run")
     edited = run.read_config().as_table()
     edited["hyperparameters"]["beta_low"] = 0.5
     run.config_file.write_text(tomli_w.dumps(edited))
-    with pytest.raises(UserError, match="belongs to another configuration"):
+    with pytest.raises(UserError, match="has another configuration"):
         train(tiny_config(beta_low=0.5), table, run.path, resume=True)
     run.config_file.write_text('method = "gan"')
     with pytest.raises(UserError, match="method 'gan': unknown"):
@@ -230,17 +230,17 @@ def test_a_config_edited_by_hand_contradicts_the_checkpoint(
         run.read_config()
 
 
-def test_a_loss_that_is_not_finite_stops_with_the_last_good_checkpoint(
+def test_infinite_loss_keeps_the_last_good_checkpoint(
     tiny_config: Make, table: ImageTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tiny_config()
     advance = State.advance
 
-    def poisoned(state: State, x: torch.Tensor, *told: Any) -> None:
+    def poisoned(state: State, x: torch.Tensor, *extra: Any) -> None:
         if state.step == 8:
             with torch.no_grad():
                 next(state.parts["decoder"].parameters()).fill_(torch.nan)
-        advance(state, x, *told)
+        advance(state, x, *extra)
 
     monkeypatch.setattr(State, "advance", poisoned)
     with pytest.raises(DivergedError, match="step 8: reconstruction and elbo and l2 became NaN"):
@@ -252,16 +252,16 @@ def test_a_loss_that_is_not_finite_stops_with_the_last_good_checkpoint(
     assert all(t.isfinite().all() for t in saved.tensors.values())
 
 
-def test_weights_that_are_not_finite_never_replace_a_good_checkpoint(
+def test_infinite_weights_never_replace_a_good_checkpoint(
     tiny_config: Make, table: ImageTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A gradient may overflow under a finite loss, in the very last step too."""
+    """A gradient may overflow although the loss is finite, also in the last step."""
     run = train(tiny_config(steps=11), table, tmp_path / "run")
     before = run.checkpoint_file.read_bytes()
     advance = State.advance
 
-    def poisoned(state: State, x: torch.Tensor, *told: Any) -> None:
-        advance(state, x, *told)
+    def poisoned(state: State, x: torch.Tensor, *extra: Any) -> None:
+        advance(state, x, *extra)
         with torch.no_grad():
             next(state.parts["decoder"].parameters()).fill_(torch.inf)
 
@@ -271,16 +271,16 @@ def test_weights_that_are_not_finite_never_replace_a_good_checkpoint(
     assert run.checkpoint_file.read_bytes() == before
 
 
-def test_an_output_directory_that_cannot_be_written_is_named(
+def test_directory_that_cannot_be_written_is_reported(
     tiny_config: Make, table: ImageTable, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match=r"cannot be written.*choose a folder that is yours"):
+    with pytest.raises(UserError, match=r"cannot be written.*choose a folder that you may"):
         train(tiny_config(), table, tmp_path / "file" / "run")
 
 
-def test_a_full_disk_is_one_line_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
-    """Files may not grow past 200 kB, which a checkpoint (9 MB) does."""
+def test_full_disk_is_reported_in_one_line_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
+    """Files are limited to 200 kB; a checkpoint has 9 MB."""
     out = str(tmp_path / "run")
     train_to = (
         "import resource, sys\n"
@@ -289,7 +289,7 @@ def test_a_full_disk_is_one_line_and_keeps_the_last_checkpoint(tmp_path: Path) -
         "if limit: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))\n"
         f"sys.exit(main(['train', 'vae', '--resume', '--steps', str(steps), '--out', {out!r}]))\n"
     )
-    for steps, limit, code in ((2, 0, 0), (4, 200_000, 2), (4, 0, 0)):
+    for steps, limit, code in ((2, 0, 0), (4, 200_000, 1), (4, 0, 0)):
         done = subprocess.run(
             [sys.executable, "-c", train_to, str(steps), str(limit)],
             capture_output=True,
@@ -303,11 +303,11 @@ def test_a_full_disk_is_one_line_and_keeps_the_last_checkpoint(tmp_path: Path) -
             assert "Traceback" not in done.stderr
             last = done.stderr.strip().splitlines()[-1]
             assert "File too large" in last
-            assert "free space" in last
+            assert "free disk space" in last
 
 
 def test_bf16_losses_stay_near_fp32(tiny_config: Make, table: ImageTable, tmp_path: Path) -> None:
-    """bfloat16 keeps 8 bits: a layer's relative error is about 2⁻⁹, the sum's far below 1 %."""
+    """bfloat16 has 8 significant bits: relative errors are about 2⁻⁹ per layer."""
     logs = {}
     for precision in ("fp32", "bf16"):
         run = train(tiny_config(precision=precision), table, tmp_path / precision)
@@ -316,17 +316,17 @@ def test_bf16_losses_stay_near_fp32(tiny_config: Make, table: ImageTable, tmp_pa
         assert logs["bf16"][term] == pytest.approx(logs["fp32"][term], rel=0.01)
 
 
-def test_numbers_that_make_no_run_are_named(tiny_config: Make) -> None:
-    with pytest.raises(UserError, match="steps=0: a run has steps"):
+def test_invalid_budgets_and_seeds_are_refused(tiny_config: Make) -> None:
+    with pytest.raises(UserError, match="steps=0: must be at least 1"):
         tiny_config(steps=0)
     with pytest.raises(UserError, match="seed=-1"):
         tiny_config(seed=-1)
 
 
 def test_training_memory_stays_below_the_limit(tmp_path: Path) -> None:
-    """1.5 GB for a run at batch 64 with its dataset, as the process's peak resident set."""
+    """The peak resident memory of a run with batch size 64 and its dataset is below 1.5 GB."""
     if not Path("/proc/self/status").exists():
-        pytest.skip("the peak of a process alone is read from Linux's /proc")
+        pytest.skip("the peak memory is read from /proc, which only Linux has")
     script = (
         "from unbraid.cli import main\n"
         f"main(['train', 'cascade-vae', '--steps', '4', '--stage-steps', '1', '--warmup-stages',"
@@ -340,10 +340,10 @@ def test_training_memory_stays_below_the_limit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_resumes_to_the_assert_same_bits(
+def test_every_method_resumes_to_the_same_bits(
     name: str, table: ImageTable, tmp_path: Path
 ) -> None:
-    """Weights, Adam's moments and, in a directory that was stopped, nothing else."""
+    """Weights and Adam's moments are equal."""
     narrow = {"discriminator_hidden_dim": 32}
     fields = {field.name for field in dataclasses.fields(METHODS[name])}
     method = METHODS[name](**{k: v for k, v in narrow.items() if k in fields})
@@ -351,38 +351,38 @@ def test_every_method_resumes_to_the_assert_same_bits(
     def config(steps: int) -> Config:
         return Config(method, "dsprites", Budget(steps, 4), 0, "fp32")
 
-    whole = train(config(4), table, tmp_path / "whole")
+    uninterrupted = train(config(4), table, tmp_path / "uninterrupted")
     train(config(2), table, tmp_path / "stopped")
     run = train(config(4), table, tmp_path / "stopped", resume=True)
     assert run.read_log()[-1]["step"] == 4
-    a, b = (read(r.checkpoint_file, r.read_config().identity()) for r in (whole, run))
-    kept = [name for name in a.tensors if name.startswith(("parts.", "adam."))]
-    assert {n for n in b.tensors if n.startswith(("parts.", "adam."))} == set(kept)
-    assert all(torch.equal(a.tensors[n], b.tensors[n]) for n in kept)
+    a, b = (read(r.checkpoint_file, r.read_config().identity()) for r in (uninterrupted, run))
+    names = [name for name in a.tensors if name.startswith(("parts.", "adam."))]
+    assert {n for n in b.tensors if n.startswith(("parts.", "adam."))} == set(names)
+    assert all(torch.equal(a.tensors[n], b.tensors[n]) for n in names)
     for group, settings in method.groups().items():
         for part in settings.parts:
-            assert any(n.startswith(f"adam.{group}.exp_avg.{part}.") for n in kept), part
+            assert any(n.startswith(f"adam.{group}.exp_avg.{part}.") for n in names), part
 
 
 @pytest.mark.parametrize(("name", "images"), [("vae", 4), ("factor-vae", 8)])
-def test_a_step_takes_as_many_batches_as_the_method_says(
+def test_step_has_the_number_of_batches_of_the_method(
     name: str, images: int, table: ImageTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
     advance = State.advance
 
-    def watched(state: State, x: torch.Tensor, *told: Any) -> None:
+    def recorded(state: State, x: torch.Tensor, *extra: Any) -> None:
         seen.append(x)
-        advance(state, x, *told)
+        advance(state, x, *extra)
 
-    monkeypatch.setattr(State, "advance", watched)
+    monkeypatch.setattr(State, "advance", recorded)
     train(Config(find(name)(), "dsprites", Budget(2, 4), 0, "fp32"), table, tmp_path / name)
     assert [len(x) for x in seen] == [images, images]
     assert not torch.equal(seen[0][:4], seen[0][-4:]) or images == 4
 
 
-def test_each_group_moves_by_its_own_loss_alone(table: ImageTable) -> None:
-    """The discriminator's rate does not touch the VAE, nor the VAE's the discriminator."""
+def test_each_optimiser_group_is_trained_by_its_own_loss(table: ImageTable) -> None:
+    """The learning rate of one network does not affect the other."""
     x = torch.from_numpy(table.images(np.arange(0, 8000, 1000))).float()
 
     def after(**hyperparameters: Any) -> State:
@@ -409,8 +409,8 @@ def test_each_group_moves_by_its_own_loss_alone(table: ImageTable) -> None:
     assert plain.optimisers["vae"].defaults["betas"] == (0.9, 0.999)
 
 
-def test_weights_decay_apart_from_the_loss_and_biases_do_not(table: ImageTable) -> None:
-    """With no gradient but decay, w becomes (1 − rate · decay) w: AdamW."""
+def test_weights_decay_decoupled_from_the_loss_and_biases_do_not(table: ImageTable) -> None:
+    """AdamW: without other gradients, w becomes (1 − learning rate · decay) w."""
     x = torch.from_numpy(table.images(np.arange(4))).float()
     after = {}
     for decay in (0.0, 0.5):
@@ -427,14 +427,14 @@ def test_weights_decay_apart_from_the_loss_and_biases_do_not(table: ImageTable) 
 
 
 @pytest.mark.parametrize("name", ["factor-vae", "beta-tcvae", "dip-vae-i", "dip-vae-ii"])
-def test_a_batch_of_1_is_refused_where_images_are_compared(name: str) -> None:
+def test_batch_of_1_is_refused_by_methods_that_compare_images(name: str) -> None:
     with pytest.raises(
-        UserError, match=r"batch_size=1: .*compares the images of a batch; give --batch-size"
+        UserError, match=r"batch_size=1: .*compares the images of a batch and needs at least 2"
     ):
         Config(find(name)(), "dsprites", Budget(1, 1), 0, "fp32")
 
 
-def test_a_discriminator_that_diverged_stops_the_run(table: ImageTable) -> None:
+def test_diverged_discriminator_stops_the_run(table: ImageTable) -> None:
     method = FactorVAE(discriminator_hidden_dim=8, gamma=0.0)
     config = Config(method, "dsprites", Budget(1, 4), 0, "fp32")
     state = State(config, table.shape, torch.device("cpu"))

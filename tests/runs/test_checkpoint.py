@@ -1,4 +1,4 @@
-"""Checkpoints: whole, ours and unchanged, or refused; atomic."""
+"""Checkpoints are written atomically and refused if they are damaged or of another run."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 
 from unbraid import files
-from unbraid.errors import UserError
+from unbraid.errors import StorageError, UserError
 from unbraid.runs.checkpoint import Checkpoint, previous_path, read, save
 
 STATE = Checkpoint(7, {"parts.w": torch.arange(6.0).reshape(2, 3), "counts.kl": torch.tensor(3)})
@@ -26,14 +26,14 @@ def test_round_trip(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_an_empty_array_is_kept_whatever_its_strides(tmp_path: Path) -> None:
-    """numpy may give it strides of 0, by which torch cannot view it."""
+def test_empty_array_is_saved_whatever_its_strides(tmp_path: Path) -> None:
+    """numpy may give it strides of 0, which torch cannot view."""
     path = tmp_path / "checkpoint.safetensors"
     empty = torch.from_numpy(np.array([], np.int64))
     assert empty.stride() == (0,)
     save(path, Checkpoint(1, {"pseudo_labels.item": empty}), "me")
-    found = read(path, "me").tensors["pseudo_labels.item"]
-    assert (found.dtype, tuple(found.shape)) == (torch.int64, (0,))
+    restored = read(path, "me").tensors["pseudo_labels.item"]
+    assert (restored.dtype, tuple(restored.shape)) == (torch.int64, (0,))
 
 
 def test_readable_without_unbraid(tmp_path: Path) -> None:
@@ -44,12 +44,12 @@ def test_readable_without_unbraid(tmp_path: Path) -> None:
         assert json.loads(file.metadata()["manifest"])["step"] == 7
 
 
-def test_every_damaged_byte_is_noticed(tmp_path: Path) -> None:
+def test_every_damaged_byte_is_detected(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.safetensors"
     save(path, STATE, "me")
-    whole = path.read_bytes()
-    for position in range(0, len(whole), 3):
-        changed = bytearray(whole)
+    content = path.read_bytes()
+    for position in range(0, len(content), 3):
+        changed = bytearray(content)
         changed[position] ^= 0x10
         path.write_bytes(changed)
         with pytest.raises(UserError) as caught:
@@ -57,64 +57,64 @@ def test_every_damaged_byte_is_noticed(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("left", [0, 5, 100, -1])
-def test_a_truncated_file_is_refused(tmp_path: Path, left: int) -> None:
+@pytest.mark.parametrize("length", [0, 5, 100, -1])
+def test_truncated_file_is_refused(tmp_path: Path, length: int) -> None:
     path = tmp_path / "checkpoint.safetensors"
     save(path, STATE, "me")
-    path.write_bytes(path.read_bytes()[:left])
-    with pytest.raises(UserError, match="not a whole safetensors file"):
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(UserError, match="not a complete safetensors file"):
         read(path, "me")
 
 
-def test_missing_foreign_and_another_runs_are_refused(tmp_path: Path) -> None:
+def test_missing_files_and_those_of_other_programs_or_runs_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.safetensors"
-    with pytest.raises(UserError, match="there is no checkpoint; train the run first"):
+    with pytest.raises(UserError, match="no such checkpoint; train the run first"):
         read(path, "me")
     safetensors.torch.save_file(STATE.tensors, path)
     with pytest.raises(UserError, match="another program wrote it"):
         read(path, "me")
     save(path, STATE, "you")
-    with pytest.raises(UserError, match="belongs to another configuration"):
+    with pytest.raises(UserError, match="has another configuration"):
         read(path, "me")
 
 
-@pytest.mark.parametrize("damage", ["cut short", "bit flipped", "gone", "another run's"])
-def test_the_previous_one_serves_when_the_newest_is_refused(
+@pytest.mark.parametrize("damage", ["truncated", "bit flipped", "missing", "of another run"])
+def test_previous_checkpoint_is_used_if_the_latest_is_refused(
     tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "checkpoint.safetensors"
     for step in (7, 8):
         save(path, STATE._replace(step=step), "me")
-    whole = bytearray(path.read_bytes())
-    if damage == "cut short":
-        path.write_bytes(whole[:-1])
+    content = bytearray(path.read_bytes())
+    if damage == "truncated":
+        path.write_bytes(content[:-1])
     elif damage == "bit flipped":
-        whole[-1] ^= 1
-        path.write_bytes(whole)
-    elif damage == "gone":
+        content[-1] ^= 1
+        path.write_bytes(content)
+    elif damage == "missing":
         path.unlink()
     else:
         save(path, STATE._replace(step=9), "you")
     assert read(path, "me").step == 7
     line = capsys.readouterr().err
     assert line.startswith(f"{path}: ")
-    assert line.endswith("; the previous one, of step 7, is used\n")
+    assert line.endswith("; resumes from the previous checkpoint, of step 7\n")
     assert line.count("\n") == 1
-    # The damaged file does not take the good one's place.
+    # The damaged file does not become the previous checkpoint.
     save(path, STATE._replace(step=10), "me")
     assert read(path, "me").step == 10
     assert read(previous_path(path), "me").step == 7
     previous_path(path).write_bytes(b"")
     path.write_bytes(b"")
-    with pytest.raises(UserError, match=r"checkpoint.safetensors: not a whole safetensors file"):
+    with pytest.raises(UserError, match=r"checkpoint.safetensors: not a complete safetensors file"):
         read(path, "me")
 
 
 @pytest.mark.parametrize("moment", range(1, 5))
-def test_killed_at_any_moment_of_saving_leaves_a_whole_one(
+def test_kill_during_saving_leaves_a_valid_checkpoint(
     tmp_path: Path, moment: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two files are written, each flushed and then renamed; the kill falls before one of these."""
+    """Two files are written, each flushed and then renamed; the kill is before one of these."""
     path = tmp_path / "checkpoint.safetensors"
     save(path, STATE, "me")
     done: list[str] = []
@@ -142,7 +142,7 @@ def test_killed_at_any_moment_of_saving_leaves_a_whole_one(
     assert read(path, "me").step == 7
 
 
-def test_a_full_disk_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "checkpoint.safetensors"
     save(path, STATE, "me")
 
@@ -150,7 +150,7 @@ def test_a_full_disk_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.Monk
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(files.os, "fsync", full)
-    with pytest.raises(UserError, match=r"No space left on device.*nothing that was there is lost"):
+    with pytest.raises(StorageError, match=r"No space left on device.*free disk space"):
         save(path, STATE._replace(step=8), "me")
     monkeypatch.undo()
     assert read(path, "me").step == 7

@@ -1,4 +1,4 @@
-"""Codes that are kept: the same bits, never of something else, made anew if damaged."""
+"""Cached codes: the same bits, never those of anything else, replaced if damaged."""
 
 import dataclasses
 import json
@@ -31,13 +31,13 @@ def few(table: ImageTable) -> ImageTable:
 @pytest.fixture
 def run(tiny_run: Run, tmp_path: Path) -> Run:
     shutil.copytree(tiny_run.path, tmp_path / "run")
-    shutil.rmtree(tmp_path / "run" / "codes", ignore_errors=True)
+    shutil.rmtree(Run(tmp_path / "run").codes_folder, ignore_errors=True)
     return Run(tmp_path / "run")
 
 
 @pytest.fixture
 def encoded(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What was really encoded."""
+    """Calls of `encode`."""
     calls: list[Any] = []
 
     def counted(*arguments: Any, **more: Any) -> Codes:
@@ -57,7 +57,7 @@ def same(one: Codes, other: Codes) -> bool:
 
 
 @pytest.mark.parametrize("name", ["cascade-vae", "vae", "qlae"])
-def test_kept_codes_are_the_same_bits(
+def test_cached_codes_have_the_same_bits(
     name: str, tiny_runs: dict[str, Run], few: ImageTable, tmp_path: Path, encoded: list[Any]
 ) -> None:
     shutil.copytree(tiny_runs[name].path, tmp_path / "run")
@@ -67,7 +67,7 @@ def test_kept_codes_are_the_same_bits(
     assert same(first, encode(trained, few))
     assert same(encode_once(run, trained, few), first)
     assert len(encoded) == 1
-    with np.load(run.path / "codes" / "all-fp32.npz", allow_pickle=False) as arrays:
+    with np.load(run.codes_folder / "all-fp32.npz", allow_pickle=False) as arrays:
         np.testing.assert_array_equal(arrays["mean"], first.mean)
 
 
@@ -91,15 +91,15 @@ CHANGES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 def test_codes_of_anything_else_are_not_used(
     change: str, run: Run, few: ImageTable, encoded: list[Any]
 ) -> None:
-    given = {"trained": load_trained(run, few), "table": few, "index": np.arange(96)}
-    encode_once(run, **given)
-    other = CHANGES[change](given)
-    found = encode_once(run, **other)
+    arguments = {"trained": load_trained(run, few), "table": few, "index": np.arange(96)}
+    encode_once(run, **arguments)
+    changed = CHANGES[change](arguments)
+    codes = encode_once(run, **changed)
     assert len(encoded) == 2
-    assert same(found, encode(**other))
+    assert same(codes, encode(**changed))
 
 
-def test_other_pictures_under_the_same_name_are_encoded(
+def test_other_images_under_the_same_name_are_encoded(
     run: Run, few: ImageTable, encoded: list[Any]
 ) -> None:
     """An official archive may differ from the rendered one by a pixel."""
@@ -115,43 +115,44 @@ def test_other_pictures_under_the_same_name_are_encoded(
     assert len(encoded) == 4
 
 
-def test_damaged_codes_are_made_anew(run: Run, few: ImageTable, encoded: list[Any]) -> None:
+def test_damaged_codes_are_replaced(run: Run, few: ImageTable, encoded: list[Any]) -> None:
     trained = load_trained(run, few)
-    right = encode_once(run, trained, few)
-    file = run.path / "codes" / "all-fp32.npz"
-    whole, facts = file.read_bytes(), file.with_suffix(".json").read_bytes()
-    damages = [(whole[:-9], facts), (b"", facts), (whole, b""), (whole, b"[]"), (whole, b"\xff")]
-    for position in range(0, len(whole), 97):
-        damages.append((whole[:position] + b"\x07" + whole[position + 1 :], facts))
-    damages = [(w, f) for w, f in damages if (w, f) != (whole, facts)]
-    for number, (w, f) in enumerate(damages):
-        file.write_bytes(w)
-        file.with_suffix(".json").write_bytes(f)
-        assert same(encode_once(run, trained, few), right)
+    expected = encode_once(run, trained, few)
+    file = run.codes_folder / "all-fp32.npz"
+    content, metadata = file.read_bytes(), file.with_suffix(".json").read_bytes()
+    damages = [(content[:-9], metadata), (b"", metadata)]
+    damages += [(content, damaged) for damaged in (b"", b"[]", b"\xff")]
+    for position in range(0, len(content), 97):
+        damages.append((content[:position] + b"\x07" + content[position + 1 :], metadata))
+    damages = [damage for damage in damages if damage != (content, metadata)]
+    for number, damage in enumerate(damages):
+        file.write_bytes(damage[0])
+        file.with_suffix(".json").write_bytes(damage[1])
+        assert same(encode_once(run, trained, few), expected)
         assert len(encoded) == number + 2
-        assert file.read_bytes() == whole
+        assert file.read_bytes() == content
     file.with_suffix(".json").unlink()
-    assert same(encode_once(run, trained, few), right)
+    assert same(encode_once(run, trained, few), expected)
     assert json.loads(file.with_suffix(".json").read_text())["step"] == 12
 
 
-def test_codes_that_cannot_be_kept_are_given_all_the_same(
+def test_codes_that_cannot_be_stored_are_returned(
     run: Run, few: ImageTable, encoded: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained = load_trained(run, few)
-    (run.path / "codes").write_text("in the way")
+    run.codes_folder.write_text("in the way")
     assert same(encode_once(run, trained, few), encode(trained, few))
-    (run.path / "codes").unlink()
-    monkeypatch.setattr(codes_cache, "LARGEST", 96 * 3 * 8 + 95)
+    run.codes_folder.unlink()
+    monkeypatch.setattr(codes_cache, "MAX_BYTES", 96 * 3 * 8 + 95)
     encode_once(run, trained, few)
-    assert not (run.path / "codes").exists()
-    monkeypatch.setattr(codes_cache, "LARGEST", 96 * 3 * 8 + 96)
+    assert not run.codes_folder.exists()
+    monkeypatch.setattr(codes_cache, "MAX_BYTES", 96 * 3 * 8 + 96)
     encode_once(run, trained, few)
-    assert (run.path / "codes").exists()
+    assert run.codes_folder.exists()
     assert len(encoded) == 3
 
 
-def test_what_encode_refuses_is_refused(run: Run, few: ImageTable) -> None:
+def test_errors_of_encode_are_raised(run: Run, few: ImageTable) -> None:
     trained = load_trained(run, few)
     with torch.no_grad():
         next(iter(trained.parts["encoder"].parameters())).fill_(torch.nan)

@@ -1,4 +1,4 @@
-"""Encoding in pieces against one image at a time."""
+"""Encoding in batches compared with one image at a time."""
 
 from collections.abc import Callable
 
@@ -8,20 +8,22 @@ import torch
 from unbraid.data.images import ImageTable
 from unbraid.nets import ConvDecoder
 from unbraid.runs import Config
-from unbraid.runs.encode import CATEGORISED, ENCODED, Trained, encode
-from unbraid.runs.weights import fresh_parts
+from unbraid.runs.encode import CATEGORY_BATCH, ENCODE_BATCH, Trained, encode
+from unbraid.runs.weights import initial_parts
 
 
-def test_pieces_give_what_each_image_alone_gives(
+def test_batches_give_the_codes_of_single_images(
     tiny_config: Callable[..., Config], table: ImageTable
 ) -> None:
     config = tiny_config()
-    parts = fresh_parts(config, table.shape).eval()
+    parts = initial_parts(config, table.shape).eval()
     decoder = parts["decoder"]
     assert isinstance(decoder, ConvDecoder)
-    with torch.no_grad():  # Unlike pictures, so that more than one category is the best of some.
+    with torch.no_grad():  # Images of the categories differ, so that more than one is predicted.
         decoder.entry.weight[:, config.method.latent_dim :] *= 3
-    index = np.random.default_rng(0).permutation(len(table))[: ENCODED + 2 * CATEGORISED + 5]
+    index = np.random.default_rng(0).permutation(len(table))[
+        : ENCODE_BATCH + 2 * CATEGORY_BATCH + 5
+    ]
     codes = encode(Trained(config, parts, 1), table, index=index)
     assert codes.category is not None
     assert codes.std is not None

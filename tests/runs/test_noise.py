@@ -1,18 +1,18 @@
-"""Randomness is a function of (seed, stream, step) and of nothing else."""
+"""Random numbers depend on nothing but seed, stream and step."""
 
 import torch
 
 from unbraid.runs import noise
 
 
-def test_same_arguments_same_numbers_whatever_was_drawn_before() -> None:
+def test_same_arguments_give_the_same_numbers() -> None:
     first = noise.normal(3, 7, {"z": (4, 2)})["z"]
     torch.randn(100)
     assert torch.equal(first, noise.normal(3, 7, {"z": (4, 2)})["z"])
     assert torch.equal(noise.batch_indices(3, 7, 100, 8), noise.batch_indices(3, 7, 100, 8))
 
 
-def test_any_other_argument_gives_other_numbers() -> None:
+def test_other_arguments_give_other_numbers() -> None:
     first = noise.normal(3, 7, {"z": (64,)})["z"]
     for other in (
         noise.normal(4, 7, {"z": (64,)})["z"],

@@ -1,4 +1,4 @@
-"""Stages: their ends are kept as the run was then, resumed or not."""
+"""Checkpoints of stages: the weights at the end of each stage, also of resumed runs."""
 
 import os
 import shutil
@@ -12,9 +12,8 @@ import torch
 
 from unbraid.data.images import ImageTable
 from unbraid.engine import train
-from unbraid.errors import DivergedError
 from unbraid.engine.state import State
-from unbraid.errors import UserError
+from unbraid.errors import DivergedError, UserError
 from unbraid.runs import Config, Run
 from unbraid.runs.encode import load_trained
 from unbraid.runs.stage_checkpoints import load_stages
@@ -26,10 +25,10 @@ def weights(run: Run, table: ImageTable) -> list[tuple[int, dict[str, torch.Tens
     return [(end.step, end.parts.state_dict()) for end in load_stages(run, table)]
 
 
-def test_a_stage_holds_the_weights_that_a_run_of_its_length_ends_with(
+def test_stage_has_the_weights_of_a_run_of_that_length(
     tiny_run: Run, tiny_config: Make, table: ImageTable, tmp_path: Path
 ) -> None:
-    """Stages of 3: dimensions open at 0 and 3, d at 6, the last dimension at 9; 12 is the end."""
+    """Stages of 3 steps: dimensions open at 0, 3 and 9, d at 6; training ends at 12."""
     ends = weights(tiny_run, table)
     assert [step for step, _ in ends] == [3, 6, 9, 12]
     for step, parts in ends[:-1]:
@@ -37,12 +36,12 @@ def test_a_stage_holds_the_weights_that_a_run_of_its_length_ends_with(
         other = load_trained(short, table).parts.state_dict()
         assert parts.keys() == other.keys()
         assert all(torch.equal(parts[name], other[name]) for name in parts)
-        # The end of a shorter budget is no stage of its own.
+        # The end of training is not a stage of its own.
         assert load_stages(short, table)[-1].step == step
         assert len(load_stages(short, table)) == step // 3
 
 
-def test_a_stopped_run_keeps_the_same_stages(
+def test_resumed_run_has_the_same_stages(
     tiny_run: Run,
     tiny_config: Make,
     table: ImageTable,
@@ -51,8 +50,8 @@ def test_a_stopped_run_keeps_the_same_stages(
 ) -> None:
     advance = State.advance
 
-    def interrupted(state: State, x: torch.Tensor, *told: Any) -> None:
-        advance(state, x, *told)
+    def interrupted(state: State, x: torch.Tensor, *extra: Any) -> None:
+        advance(state, x, *extra)
         if state.step == 6:
             os.kill(os.getpid(), signal.SIGINT)
 
@@ -68,30 +67,31 @@ def test_a_stopped_run_keeps_the_same_stages(
         assert all(torch.equal(parts[name], others[name]) for name in parts)
 
 
-def test_a_method_without_stages_keeps_none(tiny_runs: dict[str, Run], table: ImageTable) -> None:
+def test_method_without_stages_has_none(tiny_runs: dict[str, Run], table: ImageTable) -> None:
     for name in ("vae", "joint-vae"):
         assert [end.step for end in load_stages(tiny_runs[name], table)] == [3]
-        assert not (tiny_runs[name].path / "stages").exists()
+        assert not tiny_runs[name].stages_folder.exists()
 
 
-def test_a_damaged_stage_is_named(tiny_run: Run, table: ImageTable, tmp_path: Path) -> None:
+def test_damaged_stage_is_reported(tiny_run: Run, table: ImageTable, tmp_path: Path) -> None:
     shutil.copytree(tiny_run.path, tmp_path / "run")
-    (tmp_path / "run" / "stages" / "step-00000006.safetensors").write_bytes(b"cut")
-    with pytest.raises(UserError, match=r"step-00000006.safetensors: not a whole"):
-        load_stages(Run(tmp_path / "run"), table)
+    run = Run(tmp_path / "run")
+    (run.stages_folder / "step-00000006.safetensors").write_bytes(b"cut")
+    with pytest.raises(UserError, match=r"step-00000006.safetensors: not a complete"):
+        load_stages(run, table)
 
 
-def test_weights_that_are_not_finite_are_no_stage(
+def test_infinite_weights_are_not_saved(
     tiny_config: Make, table: ImageTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     advance = State.advance
 
-    def poisoned(state: State, x: torch.Tensor, *told: Any) -> None:
-        advance(state, x, *told)
+    def poisoned(state: State, x: torch.Tensor, *extra: Any) -> None:
+        advance(state, x, *extra)
         with torch.no_grad():
             next(state.parts["decoder"].parameters()).fill_(torch.inf)
 
     monkeypatch.setattr(State, "advance", poisoned)
     with pytest.raises(DivergedError):
         train(tiny_config(stage_steps=1), table, tmp_path / "run")
-    assert not (tmp_path / "run" / "stages").exists()
+    assert not Run(tmp_path / "run").stages_folder.exists()

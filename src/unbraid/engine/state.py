@@ -16,7 +16,7 @@ from unbraid.runs.config import Config
 from unbraid.runs.precision import computing_in
 from unbraid.runs.run import Run
 from unbraid.runs.stage_checkpoints import save_stage
-from unbraid.runs.weights import fresh_parts, is_weights_only, parts_in
+from unbraid.runs.weights import initial_parts, is_weights_only, weights_in
 
 
 class State:
@@ -36,7 +36,7 @@ class State:
         self.config = config
         self.device = device
         self.step = 0
-        self.parts = fresh_parts(config, shape).to(device)
+        self.parts = initial_parts(config, shape).to(device)
         self.optimisers = self._fresh_optimisers()
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
@@ -124,7 +124,7 @@ class State:
                 " `out` to another folder to train a new run"
             )
         self.step = checkpoint.step
-        self.parts.load_state_dict(parts_in(checkpoint))
+        self.parts.load_state_dict(weights_in(checkpoint))
         self.optimisers = self._fresh_optimisers()
         self.sums, self.counts = {}, {}
         for name, tensor in checkpoint.tensors.items():

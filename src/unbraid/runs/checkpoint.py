@@ -1,8 +1,8 @@
-"""Checkpoints: one safetensors file, written atomically, its manifest in the file's header.
+"""Checkpoints: safetensors files with a manifest in the header, written atomically.
 
-No pickle anywhere. The manifest holds the step, the run's identity and a SHA-256 over both
-and every tensor's name, type, shape and bytes, so a file that was cut short or changed is refused.
-The checkpoint before the newest is kept beside it, for the day when the newest is refused.
+The manifest has the step, the identity of the run's configuration and a SHA-256 of these and of
+every tensor, so that truncated or changed files are refused. The checkpoint before the latest is
+kept beside it and used if the latest is refused.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import json
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 import safetensors
 import safetensors.torch
@@ -27,24 +27,64 @@ FORMAT = "unbraid checkpoint 1"
 
 
 class Checkpoint(NamedTuple):
-    """A run's state after `step` steps."""
+    """State of a run.
+
+    Parameters
+    ----------
+    step : int
+        Number of steps done.
+    tensors : dict of str to Tensor
+        Weights ("parts.…"), Adam's moments ("adam.…") and sums of losses ("sums.…", "counts.…").
+    """
 
     step: int
     tensors: dict[str, Tensor]
 
 
-def save(path: Path, checkpoint: Checkpoint, identity: str) -> None:
-    """Write the file at `path`; what stood there, if whole, becomes the previous checkpoint.
+class Manifest(TypedDict):
+    """Manifest in the header of a checkpoint file."""
 
-    At every moment one of the two is whole. UserError, with the newest kept, if the disk refuses.
+    format: str
+    step: int
+    identity: str
+    sha256: str
+
+
+def save(path: Path, checkpoint: Checkpoint, identity: str) -> None:
+    """Write a checkpoint; the one that it replaces, if valid, becomes the previous one.
+
+    One of the two is valid at any time, also if the process is killed.
+
+    Parameters
+    ----------
+    path : Path
+        File to write.
+    checkpoint : Checkpoint
+        State of the run.
+    identity : str
+        `Config.identity` of the run.
+
+    Raises
+    ------
+    UserError or StorageError
+        If the file cannot be written. The checkpoint at `path` is kept.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "checkpoint.safetensors"
+    ...     save(file, Checkpoint(10, {"parts.w": torch.ones(2)}), "identity")
+    ...     read(file, "identity")
+    Checkpoint(step=10, tensors={'parts.w': tensor([1., 1.])})
     """
     tensors = {name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}
-    manifest = {
-        "format": FORMAT,
-        "step": checkpoint.step,
-        "identity": identity,
-        "sha256": _digest(checkpoint.step, identity, tensors),
-    }
+    manifest = Manifest(
+        format=FORMAT,
+        step=checkpoint.step,
+        identity=identity,
+        sha256=_digest(checkpoint.step, identity, tensors),
+    )
     data = safetensors.torch.save(tensors, {"manifest": json.dumps(manifest)})
     if read_if_valid(path, identity):
         with written_atomically(previous_path(path)) as file:
@@ -54,42 +94,93 @@ def save(path: Path, checkpoint: Checkpoint, identity: str) -> None:
 
 
 def previous_path(path: Path) -> Path:
-    """Where the checkpoint before the one at `path` is kept."""
+    """Return the file of the checkpoint before the one at `path`.
+
+    Parameters
+    ----------
+    path : Path
+        File of a checkpoint.
+
+    Returns
+    -------
+    Path
+        A file in the same directory.
+    """
     return path.with_stem("previous")
 
 
 def exists(path: Path) -> bool:
-    """Whether there is a checkpoint at `path` or before it, whole or not."""
+    """Return whether there is a checkpoint or a previous one, valid or not.
+
+    Parameters
+    ----------
+    path : Path
+        File of a checkpoint.
+
+    Returns
+    -------
+    bool
+        True if one of the two files exists.
+    """
     return path.exists() or previous_path(path).exists()
 
 
 def read(path: Path, identity: str) -> Checkpoint:
-    """The checkpoint at `path`; if it cannot be used, one line says why and the previous one is.
+    """Read a checkpoint, or the previous one if it is refused, with a warning on stderr.
 
-    UserError if neither can be used: missing, damaged or another run's.
+    Parameters
+    ----------
+    path : Path
+        File of the latest checkpoint.
+    identity : str
+        `Config.identity` of the run.
+
+    Returns
+    -------
+    Checkpoint
+        State of the run.
+
+    Raises
+    ------
+    UserError
+        If neither is valid: missing, damaged, or of another configuration.
     """
     try:
-        return _read_one(path, identity)
+        return _read_file(path, identity)
     except UserError as error:
-        found = read_if_valid(previous_path(path), identity)
-        if found is None:
+        previous = read_if_valid(previous_path(path), identity)
+        if previous is None:
             raise
-        why = str(error).partition(";")[0]
-        tqdm.write(f"{why}; the previous one, of step {found.step}, is used", sys.stderr)
-        return found
+        reason = str(error).partition(";")[0]
+        warning = f"{reason}; resumes from the previous checkpoint, of step {previous.step}"
+        tqdm.write(warning, sys.stderr)
+        return previous
 
 
 def read_if_valid(path: Path, identity: str) -> Checkpoint | None:
-    """The checkpoint at `path` if it can be used."""
+    """Read a checkpoint, without a fallback.
+
+    Parameters
+    ----------
+    path : Path
+        File of the checkpoint.
+    identity : str
+        `Config.identity` of the run.
+
+    Returns
+    -------
+    Checkpoint or None
+        State of the run; None if the file is missing, damaged, or of another configuration.
+    """
     try:
-        return _read_one(path, identity)
+        return _read_file(path, identity)
     except UserError:
         return None
 
 
-def _read_one(path: Path, identity: str) -> Checkpoint:
+def _read_file(path: Path, identity: str) -> Checkpoint:
     if not path.exists():
-        raise UserError(f"{path}: there is no checkpoint; train the run first")
+        raise UserError(f"{path}: no such checkpoint; train the run first")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             manifest = json.loads((file.metadata() or {}).get("manifest", "{}"))
@@ -97,24 +188,24 @@ def _read_one(path: Path, identity: str) -> Checkpoint:
             tensors = {name: file.get_tensor(name) for name in names}
     except (OSError, ValueError, safetensors.SafetensorError) as error:
         raise UserError(
-            f"{path}: not a whole safetensors file ({error}); restore it, or train afresh with"
-            " another --out"
+            f"{path}: not a complete safetensors file ({error}); restore it, or set `out` to"
+            " another folder to train a new run"
         ) from error
     if manifest.get("format") != FORMAT:
         raise UserError(
-            f"{path}: it carries no {FORMAT!r} manifest, so another program wrote it; give a run"
+            f"{path}: has no {FORMAT!r} manifest, so another program wrote it; give a run"
             " that unbraid trained"
         )
     if manifest.get("identity") != identity:
         raise UserError(
-            f"{path}: it belongs to another configuration than the config.toml beside it;"
-            " restore the two as a pair, or train afresh with another --out"
+            f"{path}: has another configuration than the config.toml beside it; restore both files"
+            " together, or set `out` to another folder to train a new run"
         )
     step = manifest.get("step", -1)
     if manifest.get("sha256") != _digest(step, identity, tensors):
         raise UserError(
-            f"{path}: what it holds is not what was written (checksum); restore it, or"
-            " train afresh with another --out"
+            f"{path}: its checksum does not match its content; restore it, or set `out` to another"
+            " folder to train a new run"
         )
     return Checkpoint(step, {current_tensor(name): t for name, t in tensors.items()})
 
@@ -124,6 +215,6 @@ def _digest(step: int, identity: str, tensors: dict[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        if tensor.numel():  # an empty array of numpy's has no strides to be viewed by
+        if tensor.numel():  # numpy may give an empty array strides that `view` refuses
             digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -1,8 +1,8 @@
-"""Codes that are encoded once: kept in the run directory for whoever asks for them again.
+"""Cache of codes in the run directory.
 
-`codes/` holds, for every set of images and precision, an .npz of plain arrays and beside it, as
-JSON, what the codes are of: weights, configuration, pictures, and the file's SHA-256. A file that
-is of anything else, or damaged, is made anew.
+For every set of images and precision, `codes/` has an .npz file of arrays and a .json file that
+identifies weights, configuration and images, with the checksum of the arrays. Files of anything
+else, and damaged ones, are replaced.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 from unbraid.codes import Codes
 from unbraid.data import cache
 from unbraid.data.images import ImageTable
+from unbraid.errors import UnbraidError
 from unbraid.runs.encode import Trained, encode
 from unbraid.runs.run import Run
-from unbraid.errors import UnbraidError, UserError
 
-# 737,280 images with mean and std of ten dimensions are 59 MB; larger codes are not kept.
-LARGEST = 64_000_000
+# Larger codes are not stored. Mean and std of 737,280 images in ten dimensions are 59 MB.
+MAX_BYTES = 64_000_000
 
 
 def encode_once(
@@ -33,71 +34,90 @@ def encode_once(
     table: ImageTable,
     *,
     precision: str = "fp32",
-    index: np.ndarray | None = None,
+    index: Int[np.ndarray, " n"] | None = None,
     discrete: bool = True,
 ) -> Codes:
-    """The codes that `encode` gives, from the run directory if they were kept there, else kept.
+    """Return the codes of `encode`, from the run directory if they are stored there.
 
-    They are the same bits: a GPU's are not taken for a processor's. A directory that cannot be
-    written to keeps nothing; codes of more than 64 MB are not kept. UserError as `encode`.
+    Stored codes have the same bits: those of a GPU and of a CPU are distinguished. Codes of more
+    than 64 MB, and those in directories that cannot be written, are not stored.
+
+    Parameters
+    ----------
+    run : Run
+        Run directory.
+    trained : Trained
+        Networks of the run.
+    table : ImageTable
+        Dataset of the run.
+    precision : {"fp32", "bf16"}, optional
+        Precision of the networks, default "fp32".
+    index : array of int, shape (n,), optional
+        Items to encode, by default all.
+    discrete : bool, optional
+        Whether to compute the discrete code too, default True.
+
+    Returns
+    -------
+    Codes
+        Codes of the images.
     """
-    chosen = "all" if index is None else _sha256(np.ascontiguousarray(index, np.int64))
-    facts = {
+    images = "all" if index is None else _sha256(np.ascontiguousarray(index, np.int64))
+    key = {
         "step": trained.step,
         "configuration": trained.config.identity(),
-        "weights": _weights(trained),
+        "weights": _digest_of_weights(trained),
         "pictures": _sha256(table.bits if index is None else table.bits[index]),
-        "index": chosen,
+        "index": images,
         "precision": precision,
         "discrete": discrete,
         "device": next(trained.parts.parameters()).device.type,
     }
-    kind = "" if discrete else "-continuous"
-    path = run.codes_folder / f"{chosen[:12]}-{precision}{kind}.npz"
-    kept = _read(path, facts)
-    if kept is not None:
-        return kept
-    codes = encode(trained, table, precision=precision, index=index, discrete=discrete)
-    # Without a cache the next evaluation is slower, and this one is as right.
-    with contextlib.suppress(UnbraidError):
-        _write(path, codes, facts)
+    suffix = "" if discrete else "-continuous"
+    path = run.codes_folder / f"{images[:12]}-{precision}{suffix}.npz"
+    codes = _read(path, key)
+    if codes is None:
+        codes = encode(trained, table, precision=precision, index=index, discrete=discrete)
+        # Without the cache the next evaluation is slower, but equally correct.
+        with contextlib.suppress(UnbraidError):
+            _write(path, codes, key)
     return codes
 
 
-def _write(path: Path, codes: Codes, facts: dict[str, Any]) -> None:
+def _write(path: Path, codes: Codes, key: dict[str, Any]) -> None:
     arrays = {"mean": codes.mean}
     if codes.std is not None:
         arrays["std"] = codes.std
     if codes.category is not None:
         arrays["category"] = codes.category.astype(np.min_scalar_type(codes.categories))
-    if sum(array.nbytes for array in arrays.values()) > LARGEST:
+    if sum(array.nbytes for array in arrays.values()) > MAX_BYTES:
         return
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
-    cache.store(path, iter([buffer.getvalue()]), {**facts, "categories": codes.categories})
+    cache.store(path, iter([buffer.getvalue()]), {**key, "categories": codes.categories})
 
 
-def _read(path: Path, facts: dict[str, Any]) -> Codes | None:
-    """The codes at `path`, or None if they are missing, damaged or of something else."""
+def _read(path: Path, key: dict[str, Any]) -> Codes | None:
+    """Return the codes in a file, or None if it is missing, damaged or has another key."""
     try:
-        found = json.loads(path.with_suffix(".json").read_text())
-        if {name: found.get(name) for name in facts} != facts:
+        metadata = json.loads(path.with_suffix(".json").read_text())
+        if {name: metadata.get(name) for name in key} != key:
             return None
         data = cache.restore(path, 1, "encode again")
-    except (OSError, ValueError, AttributeError, UserError):
+    except (OSError, ValueError, AttributeError, UnbraidError):
         return None
-    with np.load(io.BytesIO(data.tobytes())) as arrays:
-        held = dict(arrays)
-    category = held.get("category")
+    with np.load(io.BytesIO(data.tobytes())) as file:
+        arrays = dict(file)
+    category = arrays.get("category")
     return Codes(
-        held["mean"],
-        held.get("std"),
+        arrays["mean"],
+        arrays.get("std"),
         None if category is None else category.astype(np.int64),
-        found["categories"],
+        metadata["categories"],
     )
 
 
-def _weights(trained: Trained) -> str:
+def _digest_of_weights(trained: Trained) -> str:
     digest = hashlib.sha256()
     for name, weight in sorted(trained.parts.state_dict().items()):
         digest.update(name.encode())

@@ -152,9 +152,10 @@ class Config:
         UserError
             If the method is unknown or a value is out of range.
         """
+        method = find(table["method"])
         table = version_0_1.current_config(table)
         return Config(
-            find(table["method"])(**table["hyperparameters"]),
+            method(**table["hyperparameters"]),
             table["data"],
             Budget(**table["budget"]),
             table["seed"],

@@ -1,24 +1,45 @@
-"""The device that a run computes on."""
+"""The device that a run is trained on."""
 
 from __future__ import annotations
 
 import torch
 
-from unbraid.errors import UserError
+from unbraid.errors import ArgumentError
 
 
 def usable_device(name: str) -> torch.device:
-    """A device by its name; UserError if torch does not know it or the machine lacks it.
+    """Return a device by its name.
 
-    On a GPU fp32 is fp32: convolutions are not rounded to TF32, torch's default there.
+    On a GPU, convolutions in float32 are computed in float32, not rounded to TF32 as torch does by
+    default.
+
+    Parameters
+    ----------
+    name : str
+        Name of a device, as "cpu", "cuda" or "cuda:1".
+
+    Returns
+    -------
+    torch.device
+        The device.
+
+    Raises
+    ------
+    ArgumentError
+        If torch does not know the device, or the machine does not have it.
+
+    Examples
+    --------
+    >>> usable_device("cpu")
+    device(type='cpu')
     """
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(
-            f"device {name!r}: not usable here ({reason}); give --device cpu"
+        raise ArgumentError(
+            "device", name, f"not usable here ({reason})", "set `device` to cpu"
         ) from error
     if device.type == "cuda":
         torch.backends.cudnn.allow_tf32 = False

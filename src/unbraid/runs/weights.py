@@ -1,4 +1,4 @@
-"""Weights of a run's networks: initial ones, and those in a checkpoint."""
+"""Weights of a run: initial ones, those in a checkpoint, and compressed ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from unbraid.runs import noise
 from unbraid.runs.checkpoint import Checkpoint
-from unbraid.runs.run import Config
+from unbraid.runs.config import Config
 
 # Prefixes of a checkpoint's tensors: weights, and the scales of those stored as 8-bit integers.
 PARTS, SCALES = "parts.", "scales."
@@ -17,8 +17,31 @@ PARTS, SCALES = "parts.", "scales."
 MIN_COMPRESSED = 10_000
 
 
-def fresh_parts(config: Config, shape: tuple[int, int, int]) -> nn.ModuleDict:
-    """The parts with the first weights of this seed, whatever was drawn before."""
+def initial_parts(config: Config, shape: tuple[int, int, int]) -> nn.ModuleDict:
+    """Build the networks of a run with the initial weights of its seed.
+
+    The weights do not depend on the state of torch's random generator, which is unchanged.
+
+    Parameters
+    ----------
+    config : Config
+        Configuration of the run.
+    shape : tuple of int
+        Channels, height and width of an image.
+
+    Returns
+    -------
+    nn.ModuleDict
+        Networks by name.
+
+    Examples
+    --------
+    >>> from unbraid.methods import find
+    >>> from unbraid.runs import Budget
+    >>> config = Config(find("vae")(latent_dim=2), "dsprites", Budget(1, 4), 0, "fp32")
+    >>> sorted(initial_parts(config, (1, 16, 16)))
+    ['decoder', 'encoder']
+    """
     with torch.random.fork_rng(devices=[]):
         seed = noise.generator(config.seed, "weights", 0).initial_seed()
         torch.manual_seed(seed % 2**63)
@@ -26,11 +49,22 @@ def fresh_parts(config: Config, shape: tuple[int, int, int]) -> nn.ModuleDict:
 
 
 def is_weights_only(checkpoint: Checkpoint) -> bool:
-    """Whether a checkpoint was made to encode and to draw with, not to train on."""
+    """Return whether a checkpoint lacks the optimiser state that resuming needs.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        A checkpoint of a run.
+
+    Returns
+    -------
+    bool
+        True if the checkpoint can encode and decode, but training cannot be resumed from it.
+    """
     return checkpoint.step > 0 and not any(name.startswith("adam.") for name in checkpoint.tensors)
 
 
-def parts_in(checkpoint: Checkpoint) -> dict[str, Tensor]:
+def weights_in(checkpoint: Checkpoint) -> dict[str, Tensor]:
     """Return the weights of a checkpoint's parts, decompressed if necessary.
 
     Parameters
@@ -72,7 +106,7 @@ def compressed_weights(checkpoint: Checkpoint, *, without: Sequence[str] = ()) -
         The compressed checkpoint, for `checkpoint.save`.
     """
     tensors: dict[str, Tensor] = {}
-    for name, tensor in parts_in(checkpoint).items():
+    for name, tensor in weights_in(checkpoint).items():
         if name.partition(".")[0] in without:
             continue
         if not tensor.is_floating_point():
