@@ -194,8 +194,7 @@ def test_a_method_that_is_registered_at_run_time_has_a_command(
 
         name = "plug-in"
 
-    monkeypatch.setattr(METHODS, "_objects", dict(METHODS._objects))
-    METHODS["plug-in"] = Plugin
+    monkeypatch.setitem(METHODS, "plug-in", Plugin)
     assert "  plug-in               Minimise nothing in particular.\n" in run("train", "--help")[1]
     code, printed, _ = run("train", "plug-in", "--help")
     assert code == 0

@@ -1,33 +1,32 @@
-"""What every metric owes: its limits, one clear line for bad input, and no crash on any arrays."""
+"""Every metric: its limits, one-line errors for bad input, and no crash on any arrays."""
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from tests.metrics.codes_of_all_kinds import (
-    BOUND_TO_A_RANGE,
+from tests.metrics.helpers import (
+    SCALE_DEPENDENT,
     SCORED,
-    codes_of,
     errors,
+    narrow_codes,
     scores,
     values,
 )
 
 from unbraid.codes import Codes
-from unbraid.errors import UserError
+from unbraid.errors import ArgumentError
 from unbraid.metrics import METRICS, dci, mig, suite
 from unbraid.metrics.protocols import find
 
-every = pytest.mark.parametrize(("name", "protocol"), SCORED, ids=lambda v: v)
-# A linear classifier on one number cannot single out a middle value: below 1 by construction.
+all_protocols = pytest.mark.parametrize(("name", "protocol"), SCORED, ids=lambda v: v)
+# A linear classifier on one number cannot separate a middle value: SAP is below 1.
 PERFECT = {"sap/locatello2019": None, "unsupervised/locatello2019": {"*": 0.0}}
 CONSTANT = {
     "beta-vae/locatello2019": {"score": 1 / 3},
     "modularity/locatello2019": {"modularity": 0.0, "explicitness": 0.5},
     "probes/locatello2019-logistic": {"score": (1 / 3 + 1 / 4 + 1 / 5) / 3},
     "probes/locatello2019-trees": {"score": (1 / 3 + 1 / 4 + 1 / 5) / 3},
-    # A constant guesses the largest class of the sample; both dimensions do.
 }
 DUPLICATED = {
     "mig/chen2018": {"score": 0.0},
@@ -47,187 +46,198 @@ DUPLICATED = {
 }
 
 
-def outcome(
+def scores_or_error(
     name: str, protocol: str, codes: Codes, factors: np.ndarray
 ) -> tuple[dict[str, float], str]:
-    """What a metric finds, or else what it complains of."""
+    """The scores, or the text of the error."""
     try:
         return scores(name, protocol, codes, factors), ""
-    except UserError as error:
+    except ArgumentError as error:
         return {}, str(error)
 
 
-def close(found: dict[str, float], wanted: dict[str, float], tolerance: float) -> None:
-    for key, value in values(found).items():
-        if key in wanted or "*" in wanted:
-            assert value == pytest.approx(wanted.get(key, wanted.get("*")), abs=tolerance), key
+def assert_close(result: dict[str, float], expected: dict[str, float], tolerance: float) -> None:
+    """Compare the scores that are expected; "*" stands for every score."""
+    for key, value in values(result).items():
+        if key in expected or "*" in expected:
+            wanted = expected.get(key, expected.get("*"))
+            assert value == pytest.approx(wanted, abs=tolerance), key
 
 
-@every
-def test_a_perfect_code(name: str, protocol: str, grid: np.ndarray) -> None:
-    found = scores(name, protocol, codes_of(grid), grid)
-    wanted = PERFECT.get(f"{name}/{protocol}", {"*": 1.0})
-    # The lasso shrinks a weight of 1 by its penalty, 0.02: so much of the factor stays unsaid.
+@all_protocols
+def test_a_perfect_code_scores_1(name: str, protocol: str, grid: np.ndarray) -> None:
+    result = scores(name, protocol, narrow_codes(grid), grid)
+    expected = PERFECT.get(f"{name}/{protocol}", {"*": 1.0})
+    # The lasso shrinks a weight of 1 by its penalty, 0.02: that much remains unexplained.
     tolerance = 0.021 if protocol == "eastwood2018" else 1e-3
     if name == "infomec":
         # The classifier's penalty keeps it from being certain.
-        close(found, {"modularity": 1.0, "compactness": 1.0}, tolerance)
-        assert found["explicitness"] > 0.8
-    elif wanted is not None:
-        close(found, wanted, tolerance)
+        assert_close(result, {"modularity": 1.0, "compactness": 1.0}, tolerance)
+        assert result["explicitness"] > 0.8
+    elif expected is not None:
+        assert_close(result, expected, tolerance)
 
 
-@every
+@all_protocols
 def test_a_permuted_and_rescaled_code_scores_the_same(
     name: str, protocol: str, grid: np.ndarray
 ) -> None:
     mean = grid + 0.5 * np.random.default_rng(1).normal(size=grid.shape)
     scale, shift = np.array([-100.0, 3.0, 0.5]), np.array([7.0, 0.0, -1.0])
-    if (name, protocol) in BOUND_TO_A_RANGE:
+    if (name, protocol) in SCALE_DEPENDENT:
         scale, shift = np.array([-1.0, 1.0, 1.0]), np.zeros(3)
     std = 0.05 * np.abs(scale) if name == "mig" else 0.001
     changed = Codes(mean[:, [2, 0, 1]] * scale + shift, std + 0 * mean)
-    first = scores(name, protocol, codes_of(mean), grid)
+    first = scores(name, protocol, narrow_codes(mean), grid)
     second = scores(name, protocol, changed, grid)
     # Mirrored bins split ties at the other edge, and boosting sees its columns in another order.
     for key, value in values(first).items():
         assert values(second)[key] == pytest.approx(value, abs=0.02), key
 
 
-@every
-def test_a_constant_code(name: str, protocol: str, grid: np.ndarray) -> None:
-    found = scores(name, protocol, codes_of(np.zeros_like(grid)), grid)
+@all_protocols
+def test_a_constant_code_scores_0_or_chance(name: str, protocol: str, grid: np.ndarray) -> None:
+    result = scores(name, protocol, narrow_codes(np.zeros_like(grid)), grid)
     tolerance = 0.04 if name in ("beta-vae", "probes") else 1e-9
     if (name, protocol) == ("dci", "locatello2019") or name == "dci":
-        close(found, {"disentanglement": 0.0, "completeness": 0.0}, tolerance)
+        assert_close(result, {"disentanglement": 0.0, "completeness": 0.0}, tolerance)
     else:
-        close(found, CONSTANT.get(f"{name}/{protocol}", {"*": 0.0}), tolerance)
+        assert_close(result, CONSTANT.get(f"{name}/{protocol}", {"*": 0.0}), tolerance)
 
 
-@every
-def test_a_duplicated_code(name: str, protocol: str, grid: np.ndarray) -> None:
-    found = scores(name, protocol, codes_of(np.tile(grid, 2)), grid)
-    wanted = DUPLICATED.get(f"{name}/{protocol}", {"*": 1.0})
+@all_protocols
+def test_a_duplicated_code_has_no_gap(name: str, protocol: str, grid: np.ndarray) -> None:
+    result = scores(name, protocol, narrow_codes(np.tile(grid, 2)), grid)
+    expected = DUPLICATED.get(f"{name}/{protocol}", {"*": 1.0})
     # Copies take turns, and the first rounds weigh most.
     tolerance = 0.06 if name == "dci" else 0.021 if protocol == "eastwood2018" else 0.002
     if name == "infomec":
-        assert found["explicitness"] > 0.8
-    close(found, wanted, tolerance)
+        assert result["explicitness"] > 0.8
+    assert_close(result, expected, tolerance)
 
 
-@every
-def test_noise_knows_nothing(name: str, protocol: str, grid: np.ndarray) -> None:
+@all_protocols
+def test_noise_scores_chance(name: str, protocol: str, grid: np.ndarray) -> None:
     noise = np.random.default_rng(0).normal(size=grid.shape)
-    found = values(scores(name, protocol, codes_of(noise), grid))
+    result = values(scores(name, protocol, narrow_codes(noise), grid))
     chance = {"factor-vae": 1 / 3, "beta-vae": 1 / 3, "probes": (1 / 3 + 1 / 4 + 1 / 5) / 3}
-    # Modularity of noise is that of sampling noise; IRS is what a sample's greatest leaves.
-    found = {k: v for k, v in found.items() if k != "modularity"}
+    # Modularity of noise is that of sampling noise, and IRS depends on the sample's maximum.
+    result = {k: v for k, v in result.items() if k != "modularity"}
     if name == "irs":
-        assert found["score"] < 0.35
+        assert result["score"] < 0.35
     elif (name, protocol) == ("modularity", "locatello2019"):
-        assert found["explicitness"] == pytest.approx(0.5, abs=0.04)
+        assert result["explicitness"] == pytest.approx(0.5, abs=0.04)
     elif name == "infomec":
-        assert found["explicitness"] < 0.02
+        assert result["explicitness"] < 0.02
     elif name == "dci":
-        # Weights of noise are small, not ordered: what they say is that nothing is predicted.
+        # Only informativeness is at chance: the small weights of noise may be concentrated.
         chance_of_trees = (1 / 3 + 1 / 4 + 1 / 5) / 3 if protocol == "locatello2019" else 0.0
-        assert found["informativeness"] == pytest.approx(chance_of_trees, abs=0.04)
+        assert result["informativeness"] == pytest.approx(chance_of_trees, abs=0.04)
     else:
-        # 2,400 items in 20 by 20 bins look as if they shared 19²/(2·2400) = 0.075 nats.
+        # The bias of 2,400 items in 20 by 20 bins is 19²/(2·2400) = 0.075 nats.
         tolerance = 0.1 if name == "unsupervised" else 0.06
-        for value in found.values():
+        for value in result.values():
             assert value == pytest.approx(chance.get(name, 0.0), abs=tolerance)
 
 
-@every
+@all_protocols
 def test_every_sampled_score_has_a_standard_error(
     name: str, protocol: str, grid: np.ndarray
 ) -> None:
     mean = grid + np.random.default_rng(0).normal(size=grid.shape)
-    found = scores(name, protocol, codes_of(mean), grid)
-    assert set(errors(found)) == set(values(found))
-    for key, error in errors(found).items():
+    result = scores(name, protocol, narrow_codes(mean), grid)
+    assert set(errors(result)) == set(values(result))
+    for key, error in errors(result).items():
         assert np.isfinite(error)
-        assert error > 0 or values(found)[key] == 1.0
-    assert scores(name, protocol, codes_of(mean), grid) == found
+        assert error > 0 or values(result)[key] == 1.0
+    assert scores(name, protocol, narrow_codes(mean), grid) == result
 
 
 BAD = {
-    "lengths": (lambda f: f[:100], "codes for 100 items"),
-    "empty": (lambda f: f[:0], "each item is a row"),
-    "no factor": (lambda f: f[:, :0], "each item is a row"),
-    "one column": (lambda f: f[:, 0], "each item is a row"),
-    "strings": (lambda f: f.astype(str), "a factor is a number"),
-    "one value": (lambda f: np.zeros_like(f), "none of them varies"),
+    "lengths": (
+        lambda f: f[:100],
+        "factors=100 rows: must have one row for each of the 2400 items",
+    ),
+    "empty": (lambda f: f[:0], "must have one row per item and one column per factor"),
+    "no factor": (lambda f: f[:, :0], "must have one row per item and one column per factor"),
+    "one column": (lambda f: f[:, 0], "must have one row per item and one column per factor"),
+    "strings": (lambda f: f.astype(str), "values must be numbers"),
+    "one value": (lambda f: np.zeros_like(f), "every factor is constant"),
     "NaN": (lambda f: np.where(f == 1, np.nan, f), "NaN or infinite"),
-    "more factors than items": (lambda f: np.tile(f, (1, 1000)), "needs more items than factors"),
+    "more factors than items": (
+        lambda f: np.tile(f, (1, 1000)),
+        "must have at least as many items as factors",
+    ),
 }
 
 
 @pytest.mark.parametrize("case", BAD)
-@every
-def test_bad_factors_are_one_clear_line(
+@all_protocols
+def test_bad_factors_are_errors_of_one_line(
     case: str, name: str, protocol: str, grid: np.ndarray
 ) -> None:
     if name == "unsupervised":
         return
     change, message = BAD[case]
-    with pytest.raises(UserError, match=message) as raised:
-        scores(name, protocol, codes_of(grid), change(grid))
+    with pytest.raises(ArgumentError, match=message) as raised:
+        scores(name, protocol, narrow_codes(grid), change(grid))
     assert "\n" not in str(raised.value)
 
 
-@every
-def test_a_protocol_that_does_not_fit(name: str, protocol: str, grid: np.ndarray) -> None:
-    with pytest.raises(UserError, match="protocol 'best': unknown for"):
-        scores(name, "best", codes_of(grid), grid)
+@all_protocols
+def test_an_unknown_protocol_and_continuous_factors(
+    name: str, protocol: str, grid: np.ndarray
+) -> None:
+    with pytest.raises(ArgumentError, match=r"protocol=best: .* has no such protocol"):
+        scores(name, "best", narrow_codes(grid), grid)
     continuous = protocol in ("kumar2018", "eastwood2018") or name == "unsupervised"
     if continuous:
-        assert scores(name, protocol, codes_of(grid), grid + 0.5)
+        assert scores(name, protocol, narrow_codes(grid), grid + 0.5)
     else:
-        with pytest.raises(UserError, match="some are not whole"):
-            scores(name, protocol, codes_of(grid), grid + 0.5)
+        with pytest.raises(ArgumentError, match="this protocol needs whole numbers"):
+            scores(name, protocol, narrow_codes(grid), grid + 0.5)
 
 
-@every
-def test_scores_are_called_what_is_told_of_them(name: str, protocol: str, grid: np.ndarray) -> None:
-    """Whoever asks for one of several scores by name finds it."""
-    job = suite.MetricSpec(name, protocol)
-    rows = suite.score_rows(job, codes_of(grid), grid)
-    names = [job.part_title(part) for part in job.parts] or [job.title]
+@all_protocols
+def test_rows_have_the_titles_of_their_scores(name: str, protocol: str, grid: np.ndarray) -> None:
+    spec = suite.MetricSpec(name, protocol)
+    rows = suite.score_rows(spec, narrow_codes(grid), grid)
+    names = [spec.part_title(part) for part in spec.parts] or [spec.title]
     assert [row["metric"] for row in rows] == names
 
 
-def test_a_record_of_another_metric_is_named() -> None:
+def test_a_protocol_of_another_metric_is_an_error() -> None:
     record = dci.PROTOCOLS["eastwood2018"]
-    with pytest.raises(UserError, match="a record of another metric than MIG; give one of chen20"):
+    with pytest.raises(
+        ArgumentError, match=r"must be a protocol of MIG, .* `protocol` to one of chen2018"
+    ):
         find(record, mig.PROTOCOLS, mig.TITLE)
     assert find(record, dci.PROTOCOLS, dci.TITLE) is record
     assert len({m.TITLE for m in METRICS.values()}) == len(METRICS)
 
 
-def test_a_posterior_needs_a_width(grid: np.ndarray) -> None:
+def test_posterior_protocols_need_positive_stds(grid: np.ndarray) -> None:
     for protocol in ("chen2018", "do2020"):
-        with pytest.raises(UserError, match="these codes have no std"):
+        with pytest.raises(ArgumentError, match="codes=no std: the protocol"):
             scores("mig", protocol, Codes(grid.astype(float)), grid)
-        with pytest.raises(UserError, match="values are 0 or less"):
+        with pytest.raises(ArgumentError, match="stds of 0 or less: the protocol"):
             scores("mig", protocol, Codes(grid.astype(float), np.zeros(grid.shape)), grid)
 
 
-def test_codes_of_no_dimension_are_named(grid: np.ndarray) -> None:
-    with pytest.raises(UserError, match="codes of no dimension"):
+def test_codes_without_dimensions_are_errors(grid: np.ndarray) -> None:
+    with pytest.raises(ArgumentError, match="codes=no dimensions"):
         scores("mig", "locatello2019", Codes(np.zeros((len(grid), 0))), grid)
     category = Codes(np.zeros((len(grid), 0)), category=grid[:, 0], categories=3)
-    with pytest.raises(UserError, match="IRS measures distances"):
+    with pytest.raises(ArgumentError, match="IRS measures distances"):
         scores("irs", "suter2019", category, grid)
 
 
-@every
-def test_too_few_items_to_hold_any_out(name: str, protocol: str) -> None:
+@all_protocols
+def test_a_few_items_give_finite_scores_or_an_error(name: str, protocol: str) -> None:
     factors = np.arange(8).reshape(4, 2) % 3
-    found, complaint = outcome(name, protocol, codes_of(factors), factors)
-    assert all(np.isfinite(v) for v in found.values())
-    assert found or "4 items: too few" in complaint
+    result, message = scores_or_error(name, protocol, narrow_codes(factors), factors)
+    assert all(np.isfinite(v) for v in result.values())
+    assert result or "factors=4 rows: must have at least 10 rows" in message
 
 
 @settings(
@@ -243,7 +253,9 @@ def test_too_few_items_to_hold_any_out(name: str, protocol: str) -> None:
     discrete=st.booleans(),
     which=st.sampled_from([pair for pair in SCORED if "trees" not in pair[1]]),
 )
-def test_any_arrays_give_finite_scores_or_one_line(data, n, z, f, discrete, which) -> None:
+def test_any_arrays_give_finite_scores_or_an_error_of_one_line(
+    data, n, z, f, discrete, which
+) -> None:
     name, protocol = which
     number = st.floats(-1e6, 1e6, width=32)
     mean = data.draw(hnp.arrays(np.float32, (n, z), elements=number))
@@ -251,11 +263,11 @@ def test_any_arrays_give_finite_scores_or_one_line(data, n, z, f, discrete, whic
     factors = data.draw(hnp.arrays(np.int64, (n, f), elements=st.integers(-2, 5)))
     category = data.draw(hnp.arrays(np.int64, n, elements=st.integers(0, 2))) if discrete else None
     codes = Codes(mean, std, category, 3 if discrete else 0)
-    found, complaint = outcome(name, protocol, codes, factors)
-    assert found or complaint
-    assert "\n" not in complaint
-    assert all(np.isfinite(v) for v in found.values()), found
-    for key, value in values(found).items():
+    result, message = scores_or_error(name, protocol, codes, factors)
+    assert result or message
+    assert "\n" not in message
+    assert all(np.isfinite(v) for v in result.values()), result
+    for key, value in values(result).items():
         bounded = name != "unsupervised"
         assert value >= -1e-9 or key == "explicitness", (key, value)
         assert not bounded or value <= 1 + 1e-9, (key, value)

@@ -1,4 +1,4 @@
-"""The parts of metrics against independent implementations: scikit-learn, scipy, disent 0.8.0."""
+"""Parts of metrics against independent implementations: scikit-learn, scipy, disent 0.8.0."""
 
 import json
 
@@ -31,7 +31,7 @@ kinds = pytest.mark.parametrize("kind", KINDS)
 
 
 @kinds
-def test_information_of_counts_is_scikit_learns(kind: str) -> None:
+def test_information_of_counts_equals_scikit_learn(kind: str) -> None:
     s = sample(kind)
     code = mutual_information.code_classes(Codes(s["z_train"]), 20)
     half = np.arange(TRAIN) % 2
@@ -40,62 +40,62 @@ def test_information_of_counts_is_scikit_learns(kind: str) -> None:
     for f, labels in enumerate(s["y_train"].T):
         assert entropies[0, f] == pytest.approx(entropy(np.bincount(labels)))
         for d, column in enumerate(code.T):
-            wanted = mutual_info_score(column, labels)
-            assert information[0, d, f] == pytest.approx(wanted, abs=1e-9)
+            expected = mutual_info_score(column, labels)
+            assert information[0, d, f] == pytest.approx(expected, abs=1e-9)
             # Without the first half.
-            wanted = mutual_info_score(column[half == 1], labels[half == 1])
-            assert information[1, d, f] == pytest.approx(wanted, abs=1e-9)
+            expected = mutual_info_score(column[half == 1], labels[half == 1])
+            assert information[1, d, f] == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("kind", ["noisy", "noise", "mixed"])
-def test_information_of_neighbours_is_scikit_learns(kind: str) -> None:
+def test_nearest_neighbour_information_equals_scikit_learn(kind: str) -> None:
     s = sample(kind)
     for f in range(s["y_train"].shape[1]):
         labels = s["y_train"][:1500, f]
-        wanted = mutual_info_classif(s["z_train"][:1500], labels, random_state=0)
-        found = [mutual_information.knn_mi(x, labels) for x in s["z_train"][:1500].T]
-        # A neighbour within rounding of the radius counts or does not.
-        np.testing.assert_allclose(found, wanted, atol=2e-4)
+        expected = mutual_info_classif(s["z_train"][:1500], labels, random_state=0)
+        result = [mutual_information.knn_mi(x, labels) for x in s["z_train"][:1500].T]
+        # Neighbours within rounding of the radius may or may not be counted.
+        np.testing.assert_allclose(result, expected, atol=2e-4)
 
 
-def test_information_of_few_numbers_is_that_of_counts() -> None:
-    """Ties: the estimator of neighbours becomes that of counts, but for terms of 1/n."""
+def test_nearest_neighbour_information_of_few_values_equals_that_of_counts() -> None:
+    """With ties the two estimators differ by terms of 1/n."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 4_000)
     column = np.where(rng.random(4_000) < 0.8, labels, rng.integers(0, 3, 4_000))
-    wanted = mutual_info_score(column, labels)
-    found = mutual_information.knn_mi(column.astype(float), labels)
-    assert found == pytest.approx(wanted, abs=0.002)
+    expected = mutual_info_score(column, labels)
+    result = mutual_information.knn_mi(column.astype(float), labels)
+    assert result == pytest.approx(expected, abs=0.002)
 
 
-def test_a_smeared_code_has_the_information_of_its_mixture() -> None:
-    """Two means ±1 of std 1: I = ln 2 − E[H_b(p)], by quadrature; and of a drawn code, in bins."""
+def test_a_posterior_code_has_the_information_of_its_mixture() -> None:
+    """Two means ±1 of std 1: I = ln 2 − E[H_b(p)], by quadrature; bins lose some."""
     labels = np.repeat([0, 1], 50)
     mean, std = np.where(labels == 1, 1.0, -1.0), np.ones(100)
     z = np.linspace(-9, 9, 20_001)
     p = np.exp(-0.5 * (z[:, None] - np.array([-1.0, 1.0])) ** 2) / np.sqrt(2 * np.pi)
     total = p.mean(axis=1)
     integrand = 0.5 * np.sum(p * np.log(p / total[:, None]), axis=1)
-    wanted = np.sum(integrand) * (z[1] - z[0])
+    expected = np.sum(integrand) * (z[1] - z[0])
     for width in (0.5, 0.1):
         edges = np.arange(-6, 6 + width, width)
         group = np.zeros(100, np.int64)
         joint = mutual_information.posterior_joint(mean, std, edges, labels[:, None], group)[0]
-        found = mutual_information.information(joint[0])
-        assert found == pytest.approx(wanted, abs=0.02 * width)
-        assert found < wanted
+        result = mutual_information.information(joint[0])
+        assert result == pytest.approx(expected, abs=0.02 * width)
+        assert result < expected
 
 
-def test_normalised_information_is_scikit_learns() -> None:
+def test_normalised_information_equals_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     category = rng.integers(0, 4, 500)
     labels = np.where(rng.random(500) < 0.5, category % 3, rng.integers(0, 3, 500))
     codes = Codes(np.zeros((500, 1)), category=category, categories=4)
-    wanted = normalized_mutual_info_score(labels, category)
-    assert classification.score(codes, labels)["nmi"] == pytest.approx(wanted)
+    expected = normalized_mutual_info_score(labels, category)
+    assert classification.score(codes, labels)["nmi"] == pytest.approx(expected)
 
 
-def test_logistic_regression_is_scikit_learns() -> None:
+def test_logistic_regression_equals_scikit_learn() -> None:
     s = sample("noisy")
     for f in (0, 2):
         x, y = s["z_train"][:2000], s["y_train"][:2000, f]
@@ -105,21 +105,21 @@ def test_logistic_regression_is_scikit_learns() -> None:
         np.testing.assert_allclose(p, other.predict_proba(s["z_test"]), atol=3e-3)
 
 
-def test_the_area_is_scikit_learns() -> None:
+def test_roc_auc_equals_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     positive, scored = rng.random(300) < 0.3, rng.integers(0, 20, 300).astype(float)
-    wanted = roc_auc_score(positive, scored)
-    assert modularity.roc_auc(scored, positive) == pytest.approx(wanted)
+    expected = roc_auc_score(positive, scored)
+    assert modularity.roc_auc(scored, positive) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("factor", [0, 1, 4])
-def test_the_support_vector_machine_is_liblinears(factor: int) -> None:
+def test_support_vector_machines_equal_liblinear(factor: int) -> None:
     s = sample("noisy")
     x, y = s["z_train"][:, factor], s["y_train"][:, factor]
     for labels in (y, (y > y.mean()).astype(np.int64)):
         other = LinearSVC(C=0.01, class_weight="balanced", tol=1e-9, max_iter=100_000)
         other.fit(x[:, None], labels)
-        # Another factor beside it changes nothing.
+        # The second factor must not change the machines of the first.
         ((classes, weights), _) = threshold.fit(x, np.stack([labels, 5 - y % 5], axis=1), 0.01)
         if len(classes) == 2:
             # scikit-learn keeps the second class's machine only.
@@ -128,19 +128,19 @@ def test_the_support_vector_machine_is_liblinears(factor: int) -> None:
         np.testing.assert_allclose(weights[:, 1], other.intercept_, atol=1e-5)
 
 
-def test_the_lasso_is_scikit_learns() -> None:
+def test_the_lasso_equals_scikit_learn() -> None:
     s = sample("mixed")
     x = (s["z_train"] - s["z_train"].mean(axis=0)) / s["z_train"].std(axis=0)
     y = s["y_train"][:, 3]
     y = (y - y.mean()) / y.std()
     for alpha in (0.02, 0.3):
         other = Lasso(alpha=alpha, tol=1e-10, max_iter=100_000).fit(x, y).coef_
-        found = dci.lasso(x.T @ x / len(x), x.T @ y / len(x), alpha)
-        np.testing.assert_allclose(found, other, atol=1e-6)
+        result = dci.lasso(x.T @ x / len(x), x.T @ y / len(x), alpha)
+        np.testing.assert_allclose(result, other, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["noisy", "mixed"])
-def test_boosting_is_scikit_learns_on_the_same_bins(kind: str) -> None:
+def test_boosted_trees_equal_scikit_learn_on_the_same_bins(kind: str) -> None:
     s = sample(kind)
     y = s["y_train"][:1500, 2]
     x = s["z_train"][:1500]
@@ -149,7 +149,7 @@ def test_boosting_is_scikit_learns_on_the_same_bins(kind: str) -> None:
     x = np.stack([np.searchsorted(e, c) for e, c in zip(edges.T, x.T, strict=True)], axis=1)
     test = [np.searchsorted(e, c) for e, c in zip(edges.T, s["z_test"].T, strict=True)]
     x, test = x.astype(float), np.stack(test, axis=1).astype(float)
-    # Splits of equal gain are chosen by lot in both.
+    # Both choose at random between splits of equal gain.
     for rounds, tolerance in ((3, 2e-3), (20, 0.01)):
         other = GradientBoostingClassifier(n_estimators=rounds, random_state=0).fit(x, y)
         ours = trees.fit(x, y, 8, rounds=rounds)
@@ -158,38 +158,38 @@ def test_boosting_is_scikit_learns_on_the_same_bins(kind: str) -> None:
 
 
 @kinds
-def test_mig_and_sap_are_disents(kind: str) -> None:
-    found, other = agreement.ours(kind), agreement.theirs(kind)
-    # Values on the edge of two bins of the rotated code fall to either side by rounding.
-    assert found["MIG"] == pytest.approx(other["MIG"], abs=3e-4)
-    assert found["SAP"] == pytest.approx(other["SAP"], abs=5e-4)
+def test_mig_and_sap_equal_disent(kind: str) -> None:
+    result, other = agreement.ours(kind), agreement.theirs(kind)
+    # Values of the rotated code on the edge of two bins fall into either by rounding.
+    assert result["MIG"] == pytest.approx(other["MIG"], abs=3e-4)
+    assert result["SAP"] == pytest.approx(other["SAP"], abs=5e-4)
     s = sample(kind)
     codes, items = Codes(s["z_train"]), np.arange(TRAIN)
     table = sap.table(codes, s["y_train"], items, items[:0], sap.PROTOCOLS["kumar2018"])
     gaps = np.sort(table, axis=0)
-    wanted = DISENT[kind]["sap_continuous"]["sap.score"]
-    assert np.mean(gaps[-1] - gaps[-2]) == pytest.approx(wanted, abs=1e-9)
+    expected = DISENT[kind]["sap_continuous"]["sap.score"]
+    assert np.mean(gaps[-1] - gaps[-2]) == pytest.approx(expected, abs=1e-9)
 
 
 @kinds
-def test_dci_is_disents_but_for_bins(kind: str) -> None:
+def test_dci_equals_disent_up_to_binning(kind: str) -> None:
     # 2,500 test items, five factors each: the std of an accuracy is at most 0.01.
     for column in TREES:
-        wanted = agreement.theirs(kind)[column]
-        assert agreement.ours(kind)[column] == pytest.approx(wanted, abs=0.015), column
+        expected = agreement.theirs(kind)[column]
+        assert agreement.ours(kind)[column] == pytest.approx(expected, abs=0.015), column
 
 
 @kinds
-def test_the_factor_vae_score_is_disents(kind: str) -> None:
+def test_the_factor_vae_score_equals_disent(kind: str) -> None:
     # Both are sampled: four standard errors of a difference.
-    allowed = 4 * np.sqrt(2) * max(agreement.ours(kind)["FactorVAE error"], 0.002)
-    wanted = agreement.theirs(kind)["FactorVAE"]
-    assert agreement.ours(kind)["FactorVAE"] == pytest.approx(wanted, abs=allowed)
+    tolerance = 4 * np.sqrt(2) * max(agreement.ours(kind)["FactorVAE error"], 0.002)
+    expected = agreement.theirs(kind)["FactorVAE"]
+    assert agreement.ours(kind)["FactorVAE"] == pytest.approx(expected, abs=tolerance)
 
 
 @kinds
-def test_the_agreement_that_the_page_states_is_the_one_measured(kind: str) -> None:
+def test_the_documented_agreement_is_the_measured_one(kind: str) -> None:
     for column, pair in agreement.documented()[kind].items():
         measured = agreement.ours(kind)[column], agreement.theirs(kind)[column]
-        # Half of the last digit; a split chosen otherwise by rounding moves DCI by more.
+        # Half of the last digit; DCI changes by more if rounding selects another split.
         assert pair == pytest.approx(measured, abs=0.002 if column in TREES else 0.0006)

@@ -1,4 +1,4 @@
-"""Protocols are frozen: under its name each is what it was when scores were printed with it."""
+"""Protocols are frozen: a name always stands for the same parameters."""
 
 import pytest
 
@@ -52,13 +52,13 @@ FROZEN = {
 
 
 def test_every_protocol_is_frozen() -> None:
-    found = {
+    protocols = {
         f"{m}/{name}": p for m, metric in METRICS.items() for name, p in metric.PROTOCOLS.items()
     }
-    assert found.keys() == FROZEN.keys()
+    assert protocols.keys() == FROZEN.keys()
 
 
 @pytest.mark.parametrize("protocol", FROZEN)
-def test_a_protocol_is_what_its_name_says(protocol: str) -> None:
+def test_the_parameters_of_a_protocol_do_not_change(protocol: str) -> None:
     metric, name = protocol.split("/")
     assert format_fields(METRICS[metric].PROTOCOLS[name]) == FROZEN[protocol]

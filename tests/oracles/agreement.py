@@ -1,6 +1,6 @@
-"""The agreement table of docs/protocols.md: our scores beside disent's, on the same codes.
+"""Compare our scores with those of disent on the same codes, for the table in docs/protocols.md.
 
-`python -m tests.oracles.agreement` measures ours anew and writes the table; a test holds it.
+`python -m tests.oracles.agreement` computes our scores and writes the table; a test checks it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from unbraid.codes import Codes
 from unbraid.metrics import dci, factor_vae, mig, mutual_information, sap
 
 PAGE = Path(__file__).parents[2] / "docs" / "protocols.md"
-# Where disent's values stand in disent_values.json.
+# Keys of disent's values in disent_values.json.
 COLUMNS = {
     "MIG": ("mig", "mig.discrete_score"),
     "SAP": ("sap", "sap.score"),
@@ -32,7 +32,7 @@ HEAD = "| code | " + " | ".join(COLUMNS) + " |\n" + "|---" * (1 + len(COLUMNS)) 
 
 @functools.cache
 def ours(kind: str) -> dict[str, float]:
-    """What we give on one kind of codes, by column, and the FactorVAE score's standard error."""
+    """Our scores on one kind of codes by column, and the standard error of the FactorVAE score."""
     s = sample(kind)
     codes = Codes(np.concatenate([s["z_train"], s["z_test"]]))
     y = np.concatenate([s["y_train"], s["y_test"]])
@@ -44,26 +44,28 @@ def ours(kind: str) -> dict[str, float]:
     importance, accuracy = dci.importances(
         s["z_train"], s["y_train"], s["z_test"], s["y_test"], owner, protocol
     )
-    voted = factor_vae.score(Codes(encoded(kind)), grid(), np.random.default_rng(0), VOTES)
+    factor_vae_score = factor_vae.score(
+        Codes(encoded(kind)), grid(), np.random.default_rng(0), VOTES
+    )
     return {
         "MIG": float(mig.gap(*tables)[0]),
         "SAP": float(np.mean(svm[-1] - svm[-2])),
         "D": dci.disentanglement(importance),
         "C": dci.disentanglement(importance.T),
         "accuracy": accuracy,
-        "FactorVAE": voted["score"],
-        "FactorVAE error": voted["standard_error"],
+        "FactorVAE": factor_vae_score["score"],
+        "FactorVAE error": factor_vae_score["standard_error"],
     }
 
 
 def theirs(kind: str) -> dict[str, float]:
-    """What disent 0.8.0 gave, by column."""
+    """Scores of disent 0.8.0 by column."""
     values = json.loads(VALUES.read_text())[kind]
     return {column: values[metric][key] for column, (metric, key) in COLUMNS.items()}
 
 
 def documented() -> dict[str, dict[str, tuple[float, float]]]:
-    """The table as it stands in the page: kind, column, ours and theirs."""
+    """The table of the page: our and their score by kind and column."""
     rows = [re.split(r" *\| *", line)[1:-1] for line in _table().splitlines()[2:]]
     return {
         kind: {
@@ -81,8 +83,8 @@ def _table() -> str:
 def main() -> None:
     lines = []
     for kind in KINDS:
-        mine, other = ours(kind), theirs(kind)
-        cells = [f"{mine[column]:.3f}, {other[column]:.3f}" for column in COLUMNS]
+        own, other = ours(kind), theirs(kind)
+        cells = [f"{own[column]:.3f}, {other[column]:.3f}" for column in COLUMNS]
         lines.append("| " + " | ".join([kind, *cells]) + " |")
     PAGE.write_text(PAGE.read_text().replace(_table(), HEAD + "\n".join(lines)))
 

@@ -1,13 +1,13 @@
-"""What disent 0.8.0 gives on six kinds of codes; the values are in disent_values.json beside this.
+"""Compute the scores of disent 0.8.0 on six kinds of codes and write disent_values.json.
 
-Not run by the tests: disent needs torchvision, whose builds bring their own torch, so it lives in
-an environment of its own, with hollow modules in place of what its metrics never call:
+The tests do not run this: disent needs torchvision, which pins another torch. Install it in a
+separate environment; empty modules replace the packages that its metrics never call:
 
     python -m venv other && other/bin/pip install --no-deps disent==0.8.0
     other/bin/pip install numpy scipy scikit-learn tqdm h5py pillow requests torch
     PYTHONPATH=. other/bin/python -W ignore -m tests.oracles.disent_values
 
-`sample` needs numpy only: the test draws the same items and codes from the same seeds.
+`sample` needs only numpy: the tests generate the same items and codes from the same seeds.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ VALUES = Path(__file__).with_name("disent_values.json")
 
 
 def grid() -> np.ndarray:
-    """Every item's factors, the last one fastest."""
+    """Factors of every item; the last one varies fastest."""
     values = np.meshgrid(*[np.arange(n) for n in SIZES], indexing="ij")
     return np.stack([v.reshape(-1) for v in values], axis=1)
 
 
 def encoded(kind: str) -> np.ndarray:
-    """Every item's code, each dimension of unit variance."""
+    """Code of every item; every dimension has unit variance."""
     rng = np.random.default_rng(KINDS.index(kind))
     factors = grid()
     z = (factors - factors.mean(axis=0)) / factors.std(axis=0)
@@ -55,7 +55,7 @@ def encoded(kind: str) -> np.ndarray:
 
 
 def sample(kind: str) -> dict[str, np.ndarray]:
-    """Codes and factors of the items to fit on, and of others."""
+    """Codes and factors of training and of test items."""
     order = np.random.default_rng(100 + KINDS.index(kind)).permutation(len(grid()))
     train, test = order[:TRAIN], order[TRAIN : TRAIN + TEST]
     z, y = encoded(kind), grid()
@@ -87,8 +87,8 @@ def factor_vae(kind: str) -> dict[str, Any]:
     )
 
 
-class Hollow(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds torchvision and lightning with nothing in them: the metrics use neither."""
+class EmptyModuleFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Provide torchvision and lightning as empty modules; the metrics use neither."""
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> Any:
         if fullname.split(".")[0] in ("torchvision", "lightning"):
@@ -106,12 +106,12 @@ class Hollow(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def main() -> None:
-    sys.meta_path.append(Hollow())
+    sys.meta_path.append(EmptyModuleFinder())
     from disent.metrics._dci import _compute_dci  # pyright: ignore[reportMissingImports]
     from disent.metrics._mig import _compute_mig  # pyright: ignore[reportMissingImports]
     from disent.metrics._sap import _compute_sap  # pyright: ignore[reportMissingImports]
 
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     for kind in KINDS:
         s = {name: array.T for name, array in sample(kind).items()}
         both = s["z_train"], s["y_train"], s["z_test"], s["y_test"]
@@ -127,9 +127,9 @@ def main() -> None:
             values = {key: float(value) for key, value in metric().items()}
             row["seconds"][name] = round(time.perf_counter() - start, 2)
             row[name] = values
-        found[kind] = row
+        results[kind] = row
         print(kind, row, flush=True)
-        VALUES.write_text(json.dumps(found, indent=1) + "\n")
+        VALUES.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -139,7 +139,7 @@ def posterior_joint(
         `joints[f]` has shape (groups, e − 1, values of f).
     """
     groups, bins = int(group.max()) + 1, len(edges) - 1
-    num_values = factors.max(axis=0) + 1
+    num_values = [int(largest) + 1 for largest in factors.max(axis=0)]
     joints: list[np.ndarray] = [np.zeros((groups * v, bins)) for v in num_values]
     for start in range(0, len(mean), CHUNK):
         chunk = slice(start, start + CHUNK)
