@@ -70,10 +70,10 @@ def _dsprites(
     ] = None,
     again: Again = False,
 ) -> None:
-    from unbraid.data.datasets import dsprites
+    from unbraid.data.datasets import dsprites, dsprites_official
 
     if official:
-        print(dsprites.prepare_official(official))
+        print(dsprites_official.prepare(official))
     else:
         print(dsprites.prepare(again=again))
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import unbraid
-from unbraid.data.datasets import dsprites
+from unbraid.data.datasets import dsprites, dsprites_official
 from unbraid.data.images import ImageTable
 from unbraid.errors import UserError
 
@@ -146,9 +146,9 @@ def test_the_official_archive_is_compared_and_then_used(
 ) -> None:
     archive = OfficialArchive(table, tmp_path, kind)
     monkeypatch.setenv("UNBRAID_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(dsprites, "OFFICIAL_SHA1_NPZ", archive.hash)
-    monkeypatch.setattr(dsprites, "OFFICIAL_SHA256_HDF5", archive.hash)
-    text = dsprites.prepare_official(archive.path)
+    monkeypatch.setattr(dsprites_official, "OFFICIAL_SHA1_NPZ", archive.hash)
+    monkeypatch.setattr(dsprites_official, "OFFICIAL_SHA256_HDF5", archive.hash)
+    text = dsprites_official.prepare(archive.path)
     assert "2 of 737,280 images differ" in text
     assert "image 737279 (shape 2, scale 5, orientation 39, posX 31, posY 31): 3 pixel" in text
     listed = (tmp_path / "cache" / "dsprites-differences.csv").read_text().splitlines()
@@ -168,6 +168,6 @@ def test_another_file_is_not_the_official_archive(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"its SHA1 is .*, but that of the official archive is 3e0a46a9"
     ):
-        dsprites.store_official(fake)
+        dsprites_official.store(fake)
     with pytest.raises(UserError, match="cannot be read"):
-        dsprites.store_official(tmp_path / "absent.npz")
+        dsprites_official.store(tmp_path / "absent.npz")
