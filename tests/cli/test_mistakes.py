@@ -42,6 +42,7 @@ def line_of(run: Command, *arguments: str) -> str:
         ("train vae --out x --step=3", "--step: unknown flag (closest: --steps); see unbraid tra"),
         ("evaluate x --seeds 3", "--seeds: unknown flag (closest: --seed); see unbraid evaluate"),
         ("train vae", "unbraid train vae: --out: required; see unbraid train vae --help"),
+        ("study archive x --no-weights", "unbraid study archive: --to: required; see"),
         ("train vae --out", "unbraid train vae: --out: needs a value; see unbraid train vae"),
         ("train vae x --out x", "unbraid train vae: x: unexpected argument; see unbraid train vae"),
         ("export nowhere", "unbraid export: --onnx: required; see unbraid export --help"),
@@ -205,5 +206,7 @@ def test_flags_of_a_command_are_those_that_it_takes() -> None:
     flags = flags_of(build()["train"]["cascade-vae"])
     assert flags["batch_size"] == "--batch-size"
     assert flags["restart_adam"] == "--restart-adam"
-    assert flags_of(build()["explore"])["browser"] == "--open"
+    explore = flags_of(build()["explore"])
+    assert explore["browser"] == explore["open"] == "--open"
+    assert explore["runs"] == explore["run"] == "RUN"
     assert flags_of(build()["train"]) == {}

@@ -21,7 +21,8 @@ def codes(
     /,
     *,
     file_format: Annotated[
-        Literal["npz", "parquet"], Parameter(name="--format", help="Format of the file")
+        Literal["npz", "parquet"],
+        Parameter(name="--format", metavar="FORMAT", help="Format of the file"),
     ] = "npz",
     to: Annotated[
         Path | None,

@@ -117,6 +117,8 @@ RunDirectory = Annotated[Path, path("Run directory that unbraid train wrote", "D
 Threads = Annotated[int | None, integer("Number of CPU threads (default: one per core)")]
 Precision = Annotated[
     Literal["fp32", "bf16"] | None,
-    Parameter(help="Floating-point format of the encoder (default: the run's own)"),
+    Parameter(
+        metavar="FORMAT", help="Floating-point format of the encoder (default: the run's own)"
+    ),
 ]
 DEVICE = "Device: cpu, cuda or cuda:N"

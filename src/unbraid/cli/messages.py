@@ -61,16 +61,25 @@ def with_flags(message: str, flags: Mapping[str, str]) -> str:
 
 
 def flags_of(app: App) -> dict[str, str]:
-    """Return the flag, or the label in the usage, of every argument of a command."""
-    if app.default_command is None:
-        return {}
-    return {a.field_info.name: a.name for a in app.assemble_argument_collection()}
+    """Return the flag, or the label in the usage, of every argument of a command.
+
+    An argument is found by its name in Python and by that of its flag.
+    """
+    flags: dict[str, str] = {}
+    if app.default_command is not None:
+        for argument in app.assemble_argument_collection():
+            name = argument.name if argument.name.startswith("-") else argument.name.upper()
+            flags[argument.field_info.name] = flags[_argument(name)] = name
+    return flags
+
+
+def _argument(flag: str) -> str:
+    return flag.lstrip("-").replace("-", "_").lower()
 
 
 def _problem(error: CycloptsError) -> str:
     tokens = error.unused_tokens or [""]
-    known = {*flags_of(error.app).values()} if error.app else set()
-    unknown = next((x for x in tokens if x[:2] == "--" and x.partition("=")[0] not in known), None)
+    unknown = [x for x in tokens if x[:2] == "--" and x.partition("=")[0] not in _known(error.app)]
     match error:
         case UnknownOptionError():
             return _unknown_flag(error.token.keyword or error.token.value, error.app)
@@ -78,7 +87,7 @@ def _problem(error: CycloptsError) -> str:
             names = command_names(error.app) if error.app else []
             return f"{printable(tokens[0])}: unknown command; give one of {', '.join(names)}"
         case UnknownCommandError() | MissingArgumentError() if unknown:
-            return _unknown_flag(unknown, error.app)
+            return _unknown_flag(unknown[0], error.app)
         case UnusedCliTokensError():
             return f"{printable(tokens[0])}: unexpected argument"
         case MissingArgumentError():
@@ -90,9 +99,16 @@ def _problem(error: CycloptsError) -> str:
 
 def _unknown_flag(token: str, app: App | None) -> str:
     flag = token.partition("=")[0]
-    known = [name.lstrip("-") for name in flags_of(app).values()] if app else []
-    closest = difflib.get_close_matches(flag.lstrip("-"), known, n=1)
+    known = [name.removeprefix("--") for name in _known(app)]
+    closest = difflib.get_close_matches(flag.removeprefix("--"), known, n=1)
     return f"{printable(flag)}: unknown flag" + "".join(f" (closest: --{x})" for x in closest)
+
+
+def _known(app: App | None) -> list[str]:
+    if app is None or app.default_command is None:
+        return []
+    names = [name for argument in app.assemble_argument_collection() for name in argument.names]
+    return [name for name in names if name.startswith("--")]
 
 
 def _name(error: CycloptsError) -> str:

@@ -40,7 +40,9 @@ def register(app: App) -> None:
         table, sort_key=2, help_epilogue=epilogue("unbraid study table table1-quick --format md")
     )
     group.command(
-        archive, sort_key=3, help_epilogue=epilogue("unbraid study archive table1-quick --to kept")
+        archive,
+        sort_key=3,
+        help_epilogue=epilogue("unbraid study archive table1-quick --to archive"),
     )
     app.command(group)
 
@@ -56,7 +58,8 @@ def run(
     device: Annotated[
         Literal["cpu", "cuda"],
         Parameter(
-            help="Device: cpu trains one run per core, cuda the seeds of a row together on one GPU"
+            metavar="DEVICE",
+            help="Device: cpu trains one run per core, cuda the seeds of a row together on one GPU",
         ),
     ] = "cpu",
     members: Annotated[
@@ -124,7 +127,11 @@ def table(
     out: RunsDirectory = RUNS,
     file_format: Annotated[
         Literal["text", "md", "latex", "csv", "parquet"],
-        Parameter(name="--format", help="Format; csv and parquet have one record per run"),
+        Parameter(
+            name="--format",
+            metavar="FORMAT",
+            help="Format; csv and parquet have one record per run",
+        ),
     ] = "text",
     to: Annotated[Path | None, path("File to write (default: standard output)")] = None,
 ) -> None:

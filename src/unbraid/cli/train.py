@@ -115,8 +115,9 @@ def _command(method: type) -> App:
             Parameter(name="*", group=HYPERPARAMETERS),
         ] = unset,
     ) -> None:
-        given = {k: v for k, v in vars(settings).items() if v is not None}
-        _train(method, flags, given.pop("preset", None), given)
+        hyperparameters = {k: v for k, v in vars(settings).items() if v is not None}
+        preset = hyperparameters.pop("preset", None)
+        _train(method, flags, preset, hyperparameters)
 
     example = f"unbraid train {method.name} --preset quick --out runs/{method.name}"
     app = App(
@@ -128,7 +129,7 @@ def _command(method: type) -> App:
 
 
 def _settings(method: type) -> type:
-    """Return a dataclass of the preset and the hyperparameters, all None unless they are given."""
+    """Return a dataclass of the preset and the hyperparameters, None where no flag sets them."""
     presets = "; ".join(
         f"{name}: {preset.source}, {preset.steps:,} steps of {preset.batch_size} images"
         for name, preset in method.PRESETS.items()
@@ -151,15 +152,20 @@ def _settings(method: type) -> type:
 def _parameter(method: type, field: dataclasses.Field, kind: type) -> Parameter:
     notes = field.metadata
     text = notes["help"] if notes["help"][0] > "z" else notes["help"][0].upper() + notes["help"][1:]
-    defaults = [f"default: {field.default}"]
+    unit = notes["unit"] if kind is bool else f"unit: {notes['unit']}"
+    defaults = [f"default: {_shown(field.default)}"]
     for name, preset in method.PRESETS.items():
         if preset.hyperparameters.get(field.name, field.default) != field.default:
-            defaults.append(f"in preset {name}: {preset.hyperparameters[field.name]}")
+            defaults.append(f"in preset {name}: {_shown(preset.hyperparameters[field.name])}")
     source = notes["paper"] if notes["paper"] == "ours" else f"paper: {notes['paper']}"
-    text = f"{text} (unit: {notes['unit']}; {'; '.join([*defaults, source])})"
+    text = f"{text} ({unit}; {'; '.join([*defaults, source])})"
     if kind is bool:
         return Parameter(help=text, negative=f"--no-{field.name.replace('_', '-')}")
     return integer(text) if kind is int else number(text)
+
+
+def _shown(value: object) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 def _description(method: type) -> list[str]:
