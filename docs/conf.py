@@ -1,4 +1,4 @@
-"""The site: `make docs` builds it into site/, strictly and without a network."""
+"""Configuration of the documentation site; `make docs` builds it in site/ without a network."""
 
 import os
 import sys
@@ -14,6 +14,7 @@ extensions = [
     "myst_parser",
     "sphinx.ext.apidoc",
     "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "_site.command_line",
     "_site.docstrings",
@@ -25,7 +26,7 @@ exclude_patterns = ["_site"]
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 3
 
-# A page a room, from the sources as they stand; what a package gathers is shown in its own module.
+# One page per package; an object is documented in the module that defines it.
 apidoc_modules = [
     {
         "path": "../src/unbraid",
@@ -36,16 +37,21 @@ apidoc_modules = [
 ]
 os.environ["SPHINX_APIDOC_OPTIONS"] = "members,show-inheritance,ignore-module-all"
 autodoc_inherit_docstrings = False
+# numpydoc sections become lists; attributes are not objects of their own, as autodoc lists them too.
+napoleon_google_docstring = False
+napoleon_custom_sections = [("Attributes", "params_style")]
+napoleon_use_param = False
+napoleon_use_rtype = False
 # Optional packages need not be installed for the site.
 optional = ("gradio", "h5py", "onnxruntime", "pooch", "pyarrow", "ray", "starlette")
 autodoc_mock_imports = [name for name in optional if find_spec(name) is None]
 autodoc_member_order = "bysource"
 add_module_names = False
-# Every function and object that a page names must be there; types of signatures link if they can.
+# Every function and object that a page refers to must exist; types and exceptions link if they can.
 nitpicky = True
-nitpick_ignore_regex = [("py:class", r".*")]
+nitpick_ignore_regex = [("py:class", r".*"), ("py:exc", r".*")]
 
-# Flags keep their two hyphens.
+# Keep the two hyphens of flags.
 smartquotes = False
 
 html_theme = "furo"
