@@ -37,7 +37,7 @@ apidoc_modules = [
 ]
 os.environ["SPHINX_APIDOC_OPTIONS"] = "members,show-inheritance,ignore-module-all"
 autodoc_inherit_docstrings = False
-# numpydoc sections become lists; attributes are not objects of their own, as autodoc lists them too.
+# numpydoc sections become lists. Autodoc lists the attributes as objects already.
 napoleon_google_docstring = False
 napoleon_custom_sections = [("Attributes", "params_style")]
 napoleon_use_param = False

@@ -31,13 +31,7 @@ def _translate(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines:
 
 
 def as_rst(docstring: str) -> str:
-    """Return a docstring with every name in backticks as a literal and no other markup.
-
-    Examples
-    --------
-    >>> as_rst("Return `x_b` of |KL - C|.")
-    'Return ``x_b`` of \\\\|KL - C\\\\|.'
-    """
+    """Return a docstring with every name in backticks as a literal and no other markup."""
     blocks = re.split(r"(\n\n+)", docstring)
     section = ""
     result = []

@@ -1,4 +1,4 @@
-"""Links that leave docs/, to a result or a study, give the file itself."""
+"""Links from docs/ to other folders, for example to results, download the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Formulas as MathML, which browsers draw themselves: no script and no font to load."""
+"""Formulas as MathML, which browsers render without a script or a font to load."""
 
 from __future__ import annotations
 
