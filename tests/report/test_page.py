@@ -61,14 +61,14 @@ def page(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return store.path / "trial.html"
 
 
-def test_the_page_needs_nothing_but_itself(page: Path) -> None:
+def test_the_page_loads_nothing_from_elsewhere(page: Path) -> None:
     text = page.read_text()
     assert not re.search(r"""(src|href)\s*=\s*["'](?!data:)""", text)
     assert not re.search(r"https?://|@import|/root|/home", text)
     assert set(re.findall(r"url\('(.{10})", text)) == {"data:image"}
 
 
-def test_the_page_has_every_part(page: Path) -> None:
+def test_the_page_has_all_parts(page: Path) -> None:
     text = page.read_text()
     assert "<h1>A trial &lt;of&gt; two &amp; more</h1>" in text
     for part in ("tables", "seeds", "curves", "cascade", "criteria", "traversals", "provenance"):

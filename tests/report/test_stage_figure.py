@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from unbraid.data.images import ImageTable
-from unbraid.errors import UserError
+from unbraid.errors import ArgumentError, UserError
 from unbraid.evaluation import information
 from unbraid.evaluation.information import open_dimensions
 from unbraid.methods.cascade_vae import CascadeVAE
@@ -39,7 +39,7 @@ def run(tiny_run: Run, tmp_path: Path) -> Run:
 
 def test_every_stage_is_measured_on_the_same_images(run: Run, table: ImageTable) -> None:
     terms = information.measure(run, table, images=256, seed=1, stages=True)
-    assert json.loads((run.path / "information.json").read_text()) == terms.to_json()
+    assert json.loads(run.information_file.read_text()) == terms.to_json()
     rows = terms.stages
     assert rows is not None
     assert [row.step for row in rows] == [3, 6, 9, 12]
@@ -56,11 +56,13 @@ def test_every_stage_is_measured_on_the_same_images(run: Run, table: ImageTable)
     # Without stages, the other terms are the same.
     plain = information.measure(run, table, images=256, seed=1)
     assert plain == dataclasses.replace(terms, stages=None)
-    stage_figure.draw(run.path / "stages.png", terms, "tiny")
-    with Image.open(run.path / "stages.png") as picture:
+    with pytest.raises(ArgumentError, match="report=no stages: must have stages"):
+        stage_figure.draw(run.stage_figure, plain, "tiny")
+    stage_figure.draw(run.stage_figure, terms, "tiny")
+    with Image.open(run.stage_figure) as picture:
         assert np.asarray(picture.convert("L")).std() > 5
 
 
-def test_a_run_without_stages_is_named(tiny_runs: dict[str, Run], table: ImageTable) -> None:
+def test_a_run_without_stages_is_an_error(tiny_runs: dict[str, Run], table: ImageTable) -> None:
     with pytest.raises(UserError, match="the run has no stage checkpoints"):
         information.measure(tiny_runs["vae"], table, images=64, stages=True)

@@ -77,8 +77,8 @@ def criterion_scatter(name: str, results: Sequence[RowResult]) -> Markup:
                 (float(a), float(b), f"{result.row.title}, seed {m.seed}")
                 for a, b, m in zip(x, y, members, strict=True)
             ]
-    x_label = f"{name}, standardised within its row"
-    y_label = "score, standardised within its row, up is better"
+    x_label = f"{name}, standardised by row"
+    y_label = "score, standardised by row, up is better"
     return charts.scatter_plot(charts.Scatter(points, x_label, y_label))
 
 

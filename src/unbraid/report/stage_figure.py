@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
+from unbraid.errors import ArgumentError
 from unbraid.evaluation.records import InformationReport
 from unbraid.report.style import dimension_colours, save_png
 
@@ -63,10 +64,16 @@ def draw(path: Path, report: InformationReport, title: str) -> None:
 
     Raises
     ------
+    ArgumentError
+        If the report has no stages.
     UserError or StorageError
         If the file cannot be written.
     """
-    stages = report.stages or []
+    stages = report.stages
+    if not stages:
+        raise ArgumentError(
+            "report", "no stages", "must have stages", "measure it with `stages=True`"
+        )
     prefix_sz = np.array([stage.information_of_prefix for stage in stages])
     single_sz = np.array([stage.information_by_dimension for stage in stages])
     position_s, m = np.arange(len(stages)), prefix_sz.shape[1]
