@@ -3,12 +3,12 @@
 import dataclasses
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from tests.cli.test_commands import run
 
 import unbraid
 from unbraid.engine import train_population
@@ -18,6 +18,7 @@ from unbraid.report.traversal import traverse
 from unbraid.runs import Run, configure
 from unbraid.runs.encode import load_trained
 
+Command = Callable[..., tuple[int, str, str]]
 TRAIN = ("--steps", "3", "--batch-size", "4", "--threads", "1", "--precision", "fp32")
 RNG = np.random.default_rng(0)
 
@@ -44,17 +45,17 @@ def cascade(pictures: str, out: Path, *more: str) -> tuple[str, ...]:
 
 
 def test_a_folder_from_training_to_scores(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The images are found from another working directory, and after the folder has moved."""
     pictures, out = folder(tmp_path / "pictures"), tmp_path / "run"
     monkeypatch.chdir(tmp_path)
-    code, printed, _ = run(capsys, *cascade("folder:pictures", out))
+    code, printed, _ = run(*cascade("folder:pictures", out))
     assert code == 0
     assert "24 images, grey, 30×28 (original size)" in printed
     assert "labels: the factor folder with 2 values (a, b)" in printed
     monkeypatch.chdir(out)
-    code, printed, _ = run(capsys, "evaluate", str(out))
+    code, printed, _ = run("evaluate", str(out))
     assert code == 0
     assert "one_to_one" in printed
     assert "not scored: factor-vae: " in printed
@@ -63,32 +64,32 @@ def test_a_folder_from_training_to_scores(
     assert np.sum(scores["images_by_category_and_folder"]) == 24
     assert np.shape(scores["images_by_category_and_folder"]) == (3, 2)
     assert [entry["name"] for entry in scores["not_scored"]] == ["factor-vae"]
-    code, printed, _ = run(capsys, "evaluate", str(out), "--metrics", "mig,modularity")
+    code, printed, _ = run("evaluate", str(out), "--metrics", "mig,modularity")
     assert code == 0
     assert "MIG" in printed
     assert "not scored: modularity: " in printed
-    code, printed, _ = run(capsys, "traverse", str(out), "--columns", "3")
+    code, printed, _ = run("traverse", str(out), "--columns", "3")
     assert code == 0
     shutil.move(pictures, tmp_path / "moved")
-    code, _, error = run(capsys, "evaluate", str(out))
+    code, _, error = run("evaluate", str(out))
     assert code == 2
     assert "no such folder" in error
     moved = f"folder:{tmp_path / 'moved'}"
-    code, _, _ = run(capsys, *cascade(moved, out, "--resume", "--steps", "4"))
+    code, _, _ = run(*cascade(moved, out, "--resume", "--steps", "4"))
     assert code == 0
     assert Run(out).read_config().data == moved
-    code, printed, _ = run(capsys, "evaluate", str(out))
+    code, printed, _ = run("evaluate", str(out))
     assert code == 0
     assert "step 4" in printed
 
 
 @pytest.mark.parametrize("change", ["picture", "label", "other"])
 def test_a_run_refuses_images_that_it_was_not_trained_on(
-    change: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    change: str, run: Command, tmp_path: Path
 ) -> None:
     pictures, out = folder(tmp_path / "pictures"), tmp_path / "run"
     name = f"folder:{pictures}"
-    assert run(capsys, *cascade(name, out))[0] == 0
+    assert run(*cascade(name, out))[0] == 0
     checkpoint = (out / "checkpoint.safetensors").read_bytes()
     if change == "picture":
         Image.new("L", (28, 30)).save(pictures / "a" / "3.png")
@@ -100,7 +101,7 @@ def test_a_run_refuses_images_that_it_was_not_trained_on(
     if change != "other":
         commands += [("evaluate", str(out)), ("traverse", str(out))]
     for command in commands:
-        code, _, error = run(capsys, *command)
+        code, _, error = run(*command)
         assert code == 2, command
         message = error.rpartition("unbraid: ")[2]
         assert "the images or labels differ from those that the run was trained on" in message
@@ -108,44 +109,42 @@ def test_a_run_refuses_images_that_it_was_not_trained_on(
     assert (out / "checkpoint.safetensors").read_bytes() == checkpoint
 
 
-def test_images_without_labels(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_images_without_labels(run: Command, tmp_path: Path) -> None:
     """In colour; metrics that need labels are refused in one line."""
     name = f"folder:{folder(tmp_path / 'pictures', ('all',), colour=True)}"
     out = tmp_path / "run"
-    code, printed, _ = run(capsys, *cascade(name, out))
+    code, printed, _ = run(*cascade(name, out))
     assert code == 0
     assert "labels: none" in printed
-    code, printed, error = run(capsys, "evaluate", str(out))
+    code, printed, error = run("evaluate", str(out))
     assert (code, printed) == (2, "")
     assert error.count("\n") == 1
     assert "no labels, which this metric needs; set --metrics to unsupervised" in error
     assert not (out / "scores.json").exists()
-    code, printed, _ = run(capsys, "evaluate", str(out), "--metrics", "unsupervised,mig")
+    code, printed, _ = run("evaluate", str(out), "--metrics", "unsupervised,mig")
     assert code == 0
     assert "gaussian tc" in printed
     assert printed.count("not scored: ") == 1
-    assert run(capsys, "traverse", str(out), "--columns", "3")[0] == 0
+    assert run("traverse", str(out), "--columns", "3")[0] == 0
     traversal = traverse(load_trained(Run(out), table := unbraid.load(name)), table, columns=3)
     assert traversal.images.shape == (3, 2, 3, 30, 28, 3)
     index = np.random.default_rng(0).choice(12, 12, replace=False)[:8]
     assert np.array_equal(traversal.originals, table.images(index).transpose(0, 2, 3, 1))
     with Image.open(out / "traversal.gif") as gif:
         assert getattr(gif, "n_frames", 0) == 4
-    code, _, _ = run(capsys, "compare", str(out), str(out), "--columns", "3")
+    code, _, _ = run("compare", str(out), str(out), "--columns", "3")
     assert code == 0
 
 
-def test_arrays_with_labels_are_scored_by_every_metric(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_arrays_with_labels_are_scored_by_every_metric(run: Command, tmp_path: Path) -> None:
     """Three factors that do not form a grid."""
     factors = np.column_stack([RNG.integers(0, n, size=60) for n in (2, 3, 5)])
     images = RNG.random((60, 28, 28)) > 0.5
     np.savez(tmp_path / "x.npz", images=images, factors=factors, names=["shape", "b", "c"])
     out = tmp_path / "run"
-    assert run(capsys, *cascade(f"array:{tmp_path / 'x.npz'}", out))[0] == 0
+    assert run(*cascade(f"array:{tmp_path / 'x.npz'}", out))[0] == 0
     metrics = "factor-vae,classification,beta-vae,mig,sap,modularity,irs,infomec,unsupervised"
-    code, printed, _ = run(capsys, "evaluate", str(out), "--metrics", metrics)
+    code, printed, _ = run("evaluate", str(out), "--metrics", metrics)
     assert code == 0
     assert "not scored" not in printed
     scores = json.loads((out / "scores.json").read_text())
@@ -162,17 +161,15 @@ def test_a_population_refuses_other_images(tmp_path: Path) -> None:
     assert not (tmp_path / "pop").exists()
 
 
-def test_custom_images_are_prepared_ahead_of_time(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_custom_images_are_prepared_ahead_of_time(run: Command, tmp_path: Path) -> None:
     pictures = folder(tmp_path / "pictures")
-    code, printed, _ = run(capsys, "data", "folder", str(pictures), "--size", "32")
+    code, printed, _ = run("data", "folder", str(pictures), "--size", "32")
     assert code == 0
     assert "30×28, cropped to a centred square and resized to 32×32" in printed
     np.savez(tmp_path / "x.npz", images=np.zeros((3, 28, 28), bool))
-    code, printed, _ = run(capsys, "data", "array", str(tmp_path / "x.npz"))
+    code, printed, _ = run("data", "array", str(tmp_path / "x.npz"))
     assert code == 0
     assert "3 images, grey, 28×28, one bit per value" in printed
-    code, _, error = run(capsys, "data", "shapes3d", "--local-path", str(tmp_path))
+    code, _, error = run("data", "shapes3d", "--local-path", str(tmp_path))
     assert code == 2
     assert "3dshapes.h5: no such file; set --local-path to the folder that contains" in error
