@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from jaxtyping import Int
 
+from unbraid.data.factors import FactorTable
 from unbraid.data.images import ImageTable
 from unbraid.explore import opened_run
 from unbraid.explore.opened_run import OpenedRun
@@ -28,19 +29,10 @@ def runs(tiny_runs: dict[str, Run], table: ImageTable) -> Iterator[dict[str, Ope
         }
 
 
-class LabelTable:
-    """Arbitrary factor values, not a full grid; possibly no factors."""
-
-    def __init__(self, names: tuple[str, ...], values: Int[np.ndarray, "n f"]) -> None:
-        self.names, self.values = names, values
-
-    def factors_of(self, index: Int[np.ndarray, " n"]) -> Int[np.ndarray, "n f"]:
-        return self.values[index]
-
-
-def labelled(table: ImageTable, names: tuple[str, ...], values: np.ndarray) -> ImageTable:
+def labelled(
+    table: ImageTable, names: tuple[str, ...], values: Int[np.ndarray, "n f"]
+) -> ImageTable:
     """Return as many images of a dataset as there are rows of values, with these factors."""
-    subset = dataclasses.replace(table, bits=np.array(table.bits[:: len(table) // len(values)]))
-    subset = dataclasses.replace(subset, bits=subset.bits[: len(values)])
-    object.__setattr__(subset, "factors", LabelTable(names, values))
-    return subset
+    spaced = table.bits[:: len(table) // len(values)]
+    bits = np.array(spaced[: len(values)])
+    return dataclasses.replace(table, bits=bits, factors=FactorTable(names, values))
