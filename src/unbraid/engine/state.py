@@ -16,6 +16,7 @@ from unbraid.runs.config import Config
 from unbraid.runs.precision import computing_in
 from unbraid.runs.run import Run
 from unbraid.runs.stage_checkpoints import save_stage
+from unbraid.runs.version_0_1 import current_term
 from unbraid.runs.weights import initial_parts, is_weights_only, weights_in
 
 
@@ -130,9 +131,9 @@ class State:
         for name, tensor in checkpoint.tensors.items():
             kind, _, rest = name.partition(".")
             if kind == "sums":
-                self.sums[rest] = tensor.to(self.device)
+                self.sums[current_term(self.config.method.name, rest)] = tensor.to(self.device)
             elif kind == "counts":
-                self.counts[rest] = int(tensor)
+                self.counts[current_term(self.config.method.name, rest)] = int(tensor)
             elif kind == "adam":
                 group, key, parameter = rest.split(".", 2)
                 state = self.optimisers[group].state[self.named_parameters(group)[parameter]]

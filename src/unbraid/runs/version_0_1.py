@@ -1,7 +1,7 @@
-"""Names that version 0.1 wrote, so that its runs and studies still open.
+"""Names of version 0.1, so that its runs and studies can still be read.
 
-A configuration is written with today's names and digested with those of 0.1: renaming a
-hyperparameter orphans no checkpoint and no result.
+Configurations are written with current names, and their digests are computed with those of version
+0.1: a checkpoint or result remains valid when a hyperparameter is renamed.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 HYPERPARAMETERS = {"continuous": "latent_dim"}
-# Of one method only: a method defined elsewhere may use these names for something else.
-OF_METHOD = {
+# Per method, because a method defined elsewhere may use these names for something else.
+METHOD_HYPERPARAMETERS = {
     "factor-vae": {
         "discriminator_rate": "discriminator_learning_rate",
         "discriminator_width": "discriminator_hidden_dim",
@@ -37,17 +37,51 @@ OF_METHOD = {
 BUDGET = {"batch": "batch_size"}
 # Keys of a study's TOML file and of its rows.
 STUDY = {**BUDGET, "patience": "hang_timeout_minutes"}
+# Terms of the log.
+METHOD_TERMS = {
+    "cascade-vae": {"pairwise": "pair_penalty"},
+    "qlae": {"quantise": "quantization", "commit": "commitment"},
+}
 # Prefixes of tensors in a checkpoint.
 TENSORS = {"parts.names.": "parts.pseudo_labels."}
 
 
 def renamed(table: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """Return the table with each key of `names` replaced by its new name."""
+    """Rename keys of a table.
+
+    Parameters
+    ----------
+    table : mapping
+        Any table.
+    names : mapping
+        New name of each old one.
+
+    Returns
+    -------
+    dict
+        The table in its order. Keys without a new name are unchanged.
+
+    Examples
+    --------
+    >>> renamed({"batch": 64, "steps": 10}, BUDGET)
+    {'batch_size': 64, 'steps': 10}
+    """
     return {names.get(key, key): value for key, value in table.items()}
 
 
 def current_config(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a configuration's table with today's names, whichever version wrote it."""
+    """Return a configuration with current names.
+
+    Parameters
+    ----------
+    table : mapping
+        Contents of a config.toml that any version wrote.
+
+    Returns
+    -------
+    dict
+        The same configuration with current names.
+    """
     return {
         **table,
         "budget": renamed(table["budget"], BUDGET),
@@ -56,29 +90,94 @@ def current_config(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def current_hyperparameters(method: str, table: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a method's hyperparameters with today's names, whichever version wrote them."""
-    return renamed(table, _of(method))
+    """Return the hyperparameters of a method with current names.
+
+    Parameters
+    ----------
+    method : str
+        Name of the method.
+    table : mapping
+        Hyperparameters that any version wrote.
+
+    Returns
+    -------
+    dict
+        The same hyperparameters with current names.
+    """
+    return renamed(table, _hyperparameter_names(method))
 
 
 def digested_config(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a configuration's table with the names that its digests are made of."""
+    """Return a configuration with the names of version 0.1, from which digests are computed.
+
+    Parameters
+    ----------
+    table : mapping
+        A configuration with current names.
+
+    Returns
+    -------
+    dict
+        The same configuration with the names of version 0.1.
+    """
+    names = _inverted(_hyperparameter_names(table["method"]))
     return {
         **table,
-        "budget": renamed(table["budget"], _reversed(BUDGET)),
-        "hyperparameters": renamed(table["hyperparameters"], _reversed(_of(table["method"]))),
+        "budget": renamed(table["budget"], _inverted(BUDGET)),
+        "hyperparameters": renamed(table["hyperparameters"], names),
     }
 
 
 def current_tensor(name: str) -> str:
-    """Return a checkpoint's tensor name as it is today."""
+    """Return the current name of a tensor in a checkpoint.
+
+    Parameters
+    ----------
+    name : str
+        Name that any version wrote.
+
+    Returns
+    -------
+    str
+        Current name.
+
+    Examples
+    --------
+    >>> current_tensor("parts.names.item")
+    'parts.pseudo_labels.item'
+    """
     for old, new in TENSORS.items():
-        name = new + name.removeprefix(old) if name.startswith(old) else name
+        if name.startswith(old):
+            return new + name.removeprefix(old)
     return name
 
 
-def _of(method: str) -> dict[str, str]:
-    return {**HYPERPARAMETERS, **OF_METHOD.get(method, {})}
+def current_term(method: str, name: str) -> str:
+    """Return the current name of a term that a method reports to the log.
+
+    Parameters
+    ----------
+    method : str
+        Name of the method.
+    name : str
+        Name that any version wrote.
+
+    Returns
+    -------
+    str
+        Current name.
+
+    Examples
+    --------
+    >>> current_term("cascade-vae", "pairwise")
+    'pair_penalty'
+    """
+    return METHOD_TERMS.get(method, {}).get(name, name)
 
 
-def _reversed(names: Mapping[str, str]) -> dict[str, str]:
+def _hyperparameter_names(method: str) -> dict[str, str]:
+    return {**HYPERPARAMETERS, **METHOD_HYPERPARAMETERS.get(method, {})}
+
+
+def _inverted(names: Mapping[str, str]) -> dict[str, str]:
     return {new: old for old, new in names.items()}
