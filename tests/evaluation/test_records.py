@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from unbraid.evaluation.records import Evaluation, InformationReport
+from unbraid.evaluation.evaluation_record import Evaluation
+from unbraid.evaluation.information_report import InformationReport
 
 RESULTS = Path(__file__).parents[2] / "results"
 # Keys that the first versions did not write, with the values that their files imply.

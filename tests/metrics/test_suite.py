@@ -9,6 +9,7 @@ from tests.metrics.helpers import narrow_codes
 from unbraid.codes import Codes
 from unbraid.errors import ArgumentError
 from unbraid.metrics import METRICS, suite
+from unbraid.metrics.score_row import is_known
 from unbraid.metrics.suite import MetricSpec
 
 
@@ -61,7 +62,7 @@ def test_rows_of_every_metric_and_protocol(grid: np.ndarray) -> None:
             assert np.isfinite(row["score"])
             assert ("standard_error" in row) == (spec.metric != "classification")
             assert json.loads(json.dumps(row)) == row
-            assert suite.is_known(row)
+            assert is_known(row)
 
 
 def test_repeats_give_the_interval_of_their_mean(grid: np.ndarray) -> None:

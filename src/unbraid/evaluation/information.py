@@ -1,4 +1,4 @@
-"""Information terms of a run: how much its code knows of an image, and how that is distributed."""
+"""Information terms of a run: I(x;z), total correlation and marginal KLs of its code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from unbraid import information
 from unbraid.codes import Codes
 from unbraid.data.images import ImageTable
 from unbraid.errors import ArgumentError, UserError
-from unbraid.evaluation.records import (
+from unbraid.evaluation.information_report import (
     InformationReport,
     InformationTerms,
     StageInformation,
@@ -132,7 +132,7 @@ class _Posteriors(NamedTuple):
 
     def decompose_by_batches(self, *, stratified: bool) -> InformationTerms:
         terms = information.decompose_by_batches(
-            *self, batch=BATCH, dataset_size=len(self.mean_nz), stratified=stratified
+            *self, batch_size=BATCH, dataset_size=len(self.mean_nz), stratified=stratified
         )
         return _as_record(terms)
 

@@ -14,10 +14,11 @@ from tqdm import tqdm
 from unbraid.codes import Codes
 from unbraid.data.images import ImageTable
 from unbraid.errors import ArgumentError, UserError
-from unbraid.evaluation.records import Evaluation, NotScored
+from unbraid.evaluation.evaluation_record import Evaluation, NotScored
 from unbraid.files import written_atomically
 from unbraid.metrics import classification, suite
-from unbraid.metrics.suite import MetricSpec, ScoreRow
+from unbraid.metrics.score_row import ScoreRow, is_known, sort_key
+from unbraid.metrics.suite import MetricSpec
 from unbraid.runs.codes_cache import encode_once
 from unbraid.runs.device import usable_device
 from unbraid.runs.encode import load_trained
@@ -183,7 +184,7 @@ def _resume(evaluation: Evaluation, file: Path) -> Evaluation:
     """Add the scores that the file has already, if they are of the same codes and draws."""
     try:
         saved = Evaluation.from_json(json.loads(file.read_text()))
-        scores = [row for row in saved.scores if suite.is_known(row)]
+        scores = [row for row in saved.scores if is_known(row)]
     except (OSError, ValueError, KeyError, TypeError):
         return evaluation
     if not evaluation.is_comparable(saved):
@@ -216,7 +217,7 @@ def _score(
             classified = labels if spec.metric == "classification" else None
             target = factors if classified is None else classified
             rows = suite.score_rows(spec, codes, target, seed=seed, repeats=repeats)
-            scores = sorted([*evaluation.scores, *rows], key=suite.sort_key)
+            scores = sorted([*evaluation.scores, *rows], key=sort_key)
             evaluation = dataclasses.replace(evaluation, scores=scores)
             _write(evaluation, file)
     return evaluation

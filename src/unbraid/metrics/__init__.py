@@ -1,6 +1,12 @@
 """Metrics: scores of codes against factors, computed on NumPy arrays without a model or PyTorch.
 
-A metric is one file, and one line here. Its module is imported when the metric is first looked up.
+A metric is one module, and its name in `METRICS`; the module is imported when the metric is first
+looked up. It defines
+
+- `TITLE`, the name in tables, and `PROTOCOLS`, its protocols by name;
+- `score(codes, factors, rng, protocol)`, which returns `score` and `standard_error`, or several
+  scores, each with its `…_standard_error`, whose names are in `SCORE_NAMES`;
+- `MIN_FACTORS`, the number of varying factors that it needs: 0 if it needs no labels, default 1.
 """
 
 from __future__ import annotations

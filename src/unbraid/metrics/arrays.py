@@ -34,8 +34,7 @@ def validate_factors(
     Returns
     -------
     array of shape (n, f')
-        The columns that are not constant, as integers unless a continuous factor is allowed and
-        present.
+        The columns that are not constant; as integers, unless continuous factors are allowed.
 
     Raises
     ------
@@ -116,8 +115,7 @@ def _as_numbers(
                 "factors",
                 f"array of type {factors.dtype}",
                 "this protocol needs whole numbers",
-                "give classes, or use a protocol for continuous factors"
-                " (sap kumar2018, dci eastwood2018)",
+                "give classes, or use sap kumar2018 or dci eastwood2018",
             )
     return factors.astype(np.int64)
 

@@ -110,8 +110,8 @@ def score(
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> factors = rng.integers(0, 4, size=(600, 2))
-    >>> found = score(Codes(factors.astype(float)), factors, rng, "eastwood2018")
-    >>> found["disentanglement"], found["completeness"], round(found["informativeness"], 2)
+    >>> result = score(Codes(factors.astype(float)), factors, rng, "eastwood2018")
+    >>> result["disentanglement"], result["completeness"], round(result["informativeness"], 2)
     (1.0, 1.0, 0.98)
     """
     protocol = find(protocol, PROTOCOLS, TITLE)
@@ -205,8 +205,7 @@ def disentanglement(importance: Float[np.ndarray, "d f"]) -> float:
     weight = importance.sum(axis=1)
     if weight.sum() <= 0:
         return 0.0
-    share = importance / np.where(weight > 0, weight, 1)[:, None]
-    entropies = np.array([entropy(row) for row in share])
+    entropies = np.array([entropy(row) for row in importance])
     if importance.shape[1] > 1:
         entropies /= np.log(importance.shape[1])
     return float(np.sum(weight / weight.sum() * (1 - entropies)))

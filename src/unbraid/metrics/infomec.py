@@ -102,8 +102,8 @@ def score(
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> factors = rng.integers(0, 4, size=(1000, 2))
-    >>> found = score(Codes(factors.astype(float)), factors, rng)
-    >>> found["modularity"] > 0.99, found["compactness"] > 0.99, found["dimensions"]
+    >>> result = score(Codes(factors.astype(float)), factors, rng)
+    >>> result["modularity"] > 0.99, result["compactness"] > 0.99, result["dimensions"]
     (True, True, 2)
     """
     protocol = find(protocol, PROTOCOLS, TITLE)

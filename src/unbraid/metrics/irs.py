@@ -98,8 +98,8 @@ def score(
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> factors = rng.integers(0, 4, size=(500, 2))
-    >>> found = score(Codes(factors.astype(float)), factors, rng)
-    >>> round(found["score"], 6), found["items"]
+    >>> result = score(Codes(factors.astype(float)), factors, rng)
+    >>> round(result["score"], 6), result["items"]
     (1.0, 500)
     """
     protocol = find(protocol, PROTOCOLS, TITLE)

@@ -85,8 +85,8 @@ def score(
     Returns
     -------
     dict of str to float
-        `score`, 0 to 1: 1 if every factor is known in full by one dimension and by no other (of a
-        code of one dimension, the second most informative counts as 0); `standard_error`, by the
+        `score`, 0 to 1: 1 if for every factor one dimension has all information and the others
+        none (a code of one dimension has no second: 0 is subtracted); `standard_error`, by the
         jackknife over items; `items`, the number of items used.
 
     Raises
@@ -106,8 +106,8 @@ def score(
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> factors = np.array([[a, b] for a in range(4) for b in range(4)] * 50)
-    >>> found = score(Codes(factors.astype(float)), factors, rng, "locatello2019")
-    >>> round(found["score"], 6), found["items"]
+    >>> result = score(Codes(factors.astype(float)), factors, rng, "locatello2019")
+    >>> round(result["score"], 6), result["items"]
     (1.0, 800)
     """
     protocol = find(protocol, PROTOCOLS, TITLE)

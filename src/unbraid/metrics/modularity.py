@@ -111,8 +111,8 @@ def score(
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> factors = np.array([[a, b] for a in range(2) for b in range(2)] * 300)
-    >>> found = score(Codes(factors.astype(float)), factors, rng)
-    >>> round(found["modularity"], 2), found["explicitness"]
+    >>> result = score(Codes(factors.astype(float)), factors, rng)
+    >>> round(result["modularity"], 2), result["explicitness"]
     (1.0, 1.0)
     """
     protocol = find(protocol, PROTOCOLS, TITLE)

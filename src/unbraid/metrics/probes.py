@@ -88,8 +88,8 @@ def score(
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> factors = rng.integers(0, 2, size=(300, 2))
-    >>> found = score(Codes(factors.astype(float)), factors, rng)
-    >>> found["score"], found["items"]
+    >>> result = score(Codes(factors.astype(float)), factors, rng)
+    >>> result["score"], result["items"]
     (1.0, 200)
     """
     protocol = find(protocol, PROTOCOLS, TITLE)

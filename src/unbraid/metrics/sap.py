@@ -100,8 +100,8 @@ def score(
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> factors = np.array([[a, b] for a in range(4) for b in range(4)] * 50)
-    >>> found = score(Codes(factors.astype(float)), factors, rng, "kumar2018")
-    >>> round(found["score"], 6), found["items"]
+    >>> result = score(Codes(factors.astype(float)), factors, rng, "kumar2018")
+    >>> round(result["score"], 6), result["items"]
     (1.0, 800)
     """
     protocol = find(protocol, PROTOCOLS, TITLE)

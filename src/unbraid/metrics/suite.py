@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, NotRequired, TypedDict, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from jaxtyping import Shaped
@@ -12,47 +12,10 @@ from unbraid.codes import Codes
 from unbraid.errors import ArgumentError
 from unbraid.metrics import METRICS, uncertainty
 from unbraid.metrics.protocols import format_fields
+from unbraid.metrics.score_row import ScoreRow
 
 # Metrics scored by default: they take seconds on any dataset.
 DEFAULT_METRICS = ("factor-vae", "classification")
-
-
-class ScoreRow(TypedDict):
-    """One score as it is written to scores.json; keys without a value are left out.
-
-    Attributes
-    ----------
-    metric : str
-        Title of the score, for example "DCI: completeness".
-    name, protocol : str
-        Name of the metric and of its protocol.
-    score : float
-        The score, or the mean over repeats.
-    standard_error : float
-        Standard error of one repeat.
-    low, high : float
-        95 % confidence interval of the mean over repeats.
-    repeats : int
-        Number of repeats, if more than one.
-    chance : float
-        Score of a code that is independent of the factors.
-    dimensions : int
-        Number of active dimensions.
-    items : int
-        Number of items that the metric was fitted to.
-    """
-
-    metric: str
-    name: str
-    protocol: str
-    score: float
-    standard_error: NotRequired[float]
-    low: NotRequired[float]
-    high: NotRequired[float]
-    repeats: NotRequired[int]
-    chance: NotRequired[float]
-    dimensions: NotRequired[int]
-    items: NotRequired[int]
 
 
 class MetricSpec(NamedTuple):
@@ -287,39 +250,6 @@ def score_rows(
     end = "_standard_error"
     names = [name.removesuffix(end) for name in results[0] if name.endswith(end)]
     return [_row(spec.part_title(name), spec, results, name, f"{name}{end}") for name in names]
-
-
-def is_known(row: ScoreRow) -> bool:
-    """Return whether the metric and the protocol of a row exist.
-
-    Parameters
-    ----------
-    row : ScoreRow
-        A row, perhaps of a file that another version wrote.
-
-    Returns
-    -------
-    bool
-        True if both exist.
-    """
-    return row["name"] in METRICS and row["protocol"] in METRICS[row["name"]].PROTOCOLS
-
-
-def sort_key(row: ScoreRow) -> tuple[int, int]:
-    """Return the position of a row in a table: in the order of metrics, then of protocols.
-
-    Parameters
-    ----------
-    row : ScoreRow
-        A row of a known metric and protocol.
-
-    Returns
-    -------
-    tuple of int
-        Position of the metric, and of the protocol among those of the metric.
-    """
-    protocols = list(METRICS[row["name"]].PROTOCOLS)
-    return list(METRICS).index(row["name"]), protocols.index(row["protocol"])
 
 
 def describe_metrics() -> str:

@@ -101,8 +101,8 @@ def score(
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> mean = np.array([[a, b] for a in range(4) for b in range(4)], float)
-    >>> found = score([Codes(mean), Codes(-mean[:, ::-1])], rng)
-    >>> round(found["score"], 6)
+    >>> result = score([Codes(mean), Codes(-mean[:, ::-1])], rng)
+    >>> round(result["score"], 6)
     1.0
     """
     protocol = find(protocol, PROTOCOLS, TITLE)

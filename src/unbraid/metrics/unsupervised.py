@@ -102,8 +102,8 @@ def score(
     --------
     >>> import numpy as np
     >>> mean = np.array([[a, b] for a in range(4) for b in range(4)] * 50, float)
-    >>> found = score(Codes(mean), None, np.random.default_rng(0))
-    >>> all(found[name] < 1e-9 for name in SCORE_NAMES)
+    >>> result = score(Codes(mean), None, np.random.default_rng(0))
+    >>> all(result[name] < 1e-9 for name in SCORE_NAMES)
     True
     """
     protocol = find(protocol, PROTOCOLS, TITLE)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from unbraid.errors import ArgumentError
-from unbraid.evaluation.records import InformationReport
+from unbraid.evaluation.information_report import InformationReport
 from unbraid.report.style import dimension_colours, save_png
 
 

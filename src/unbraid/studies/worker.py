@@ -27,7 +27,7 @@ from unbraid.engine.gpu_population import can_train_together, train_together
 from unbraid.engine.trainer import CHECKPOINT_SECONDS
 from unbraid.engine.workers import report_failures, start_worker
 from unbraid.errors import UnbraidError
-from unbraid.evaluation.records import Evaluation
+from unbraid.evaluation.evaluation_record import Evaluation
 from unbraid.evaluation.scores import evaluate, sample_images
 from unbraid.files import directory_lock, written_atomically
 from unbraid.metrics import suite
