@@ -44,7 +44,9 @@ def by_every_metric(study: Study) -> list[Study]:
     The published figures belong to its own metric alone.
     """
     others = [
-        PrimaryScore(spec) for spec in study.jobs[0].scoring.by if spec != study.primary_score.spec
+        PrimaryScore(spec)
+        for spec in study.jobs[0].scoring.checkpoint_metrics
+        if spec != study.primary_score.spec
     ]
     rows = tuple(dataclasses.replace(row, published=None) for row in study.rows)
     return [
@@ -170,9 +172,9 @@ def _restored(file: Path) -> bool:
 
 def remove_weights(studies: Sequence[Study], results: Path) -> None:
     """Remove the weights of all members of these studies that are not the median of a row."""
-    kept = medians(studies, results)
+    names = medians(studies, results).keys()
     for job in (job for study in studies for job in study.jobs):
-        if job.name not in kept:
+        if job.name not in names:
             Store(results).run(job).checkpoint_file.unlink(missing_ok=True)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.engine.test_survey import METHOD, bars_as_a_dataset, placed
+from tests.engine.test_survey import METHOD, bars_as_a_dataset, place_codes
 
 from unbraid.codes import Codes
 from unbraid.data import load
@@ -52,7 +52,7 @@ def run_of(name: str, precision: str, out: Path) -> list[float]:
     """The last record's loss and the KL of every dimension."""
     config = Config(RUNS[name], "bars", Budget(14, 8), 0, precision)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(survey, "encode", placed)
+        patched.setattr(survey, "encode", place_codes)
         run = train(config, bars_as_a_dataset(), out)
     record = run.read_log()[-1]
     return [record["loss"], *record["kl"]]
@@ -64,10 +64,12 @@ def scores() -> dict[str, float]:
     factors = rng.integers(0, 3, size=(2_000, 2))
     mean = (factors + rng.normal(size=factors.shape)).astype(np.float32)
     codes = Codes(mean, np.full_like(mean, 0.1), factors[:, 0] * rng.integers(0, 2, 2_000), 3)
-    given = {"factor-vae": factors, "classification": factors[:, 0]}
+    targets = {"factor-vae": factors, "classification": factors[:, 0]}
     return {
-        f"{job.metric} {job.protocol}": suite.score_rows(job, codes, given[job.metric])[0]["score"]
-        for job in suite.metric_specs(list(suite.DEFAULT_METRICS), discrete=True)
+        f"{spec.metric} {spec.protocol}": suite.score_rows(spec, codes, targets[spec.metric])[0][
+            "score"
+        ]
+        for spec in suite.metric_specs(list(suite.DEFAULT_METRICS), discrete=True)
     }
 
 

@@ -314,5 +314,5 @@ def test_an_unknown_study_is_reported_with_all_names(tmp_path: Path) -> None:
     names = "ablation, table1, table1-quick, table2, table2-quick"
     with pytest.raises(UserError, match=f"^table3: no such study; choose a TOML file.*{names}$"):
         read("table3")
-    with pytest.raises(UserError, match="none.toml: cannot be read as a study"):
+    with pytest.raises(UserError, match=r"none\.toml: cannot be read as a study"):
         read(tmp_path / "none.toml")

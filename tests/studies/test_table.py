@@ -69,13 +69,13 @@ def store(study_file: Path, tmp_path: Path) -> Store:
 
 
 def test_statistics_by_hand() -> None:
-    found = Statistics.from_scores([50.0, 60.0, 70.0, 64.0])
-    assert found.mean == pytest.approx(61.0)
-    assert found.std == pytest.approx((212 / 3) ** 0.5)  # 11² + 1² + 9² + 3² = 212
-    assert found.standard_error == pytest.approx((212 / 12) ** 0.5)
-    assert found.best == 70
+    statistics = Statistics.from_scores([50.0, 60.0, 70.0, 64.0])
+    assert statistics.mean == pytest.approx(61.0)
+    assert statistics.std == pytest.approx((212 / 3) ** 0.5)  # 11² + 1² + 9² + 3² = 212
+    assert statistics.standard_error == pytest.approx((212 / 12) ** 0.5)
+    assert statistics.best == 70
     # (61 − 71)/√(212/12 + 10²/10)
-    assert found.difference_in_se(Published(71.0, 10.0, 80.0)) == pytest.approx(
+    assert statistics.difference_in_se(Published(71.0, 10.0, 80.0)) == pytest.approx(
         -10 / (212 / 12 + 10) ** 0.5
     )
     assert Statistics.from_scores([]) == Statistics(0, None, None, None, None)
@@ -134,11 +134,11 @@ def test_criteria_rank_members_without_labels() -> None:
         "c": Codes(noise, std, rng.integers(0, 3, size=3_000), 3),
         "d": Codes(mean, std, category, 3),
     }
-    found = compare_members(members)
+    criteria = compare_members(members)
     for name in "abd":
-        assert found[name]["udr"] > 0.9 > 0.6 > found["c"]["udr"]
-        assert found[name]["agreement"] == pytest.approx(1)
-    assert found["c"]["agreement"] == pytest.approx(0, abs=0.01)
+        assert criteria[name]["udr"] > 0.9 > 0.6 > criteria["c"]["udr"]
+        assert criteria[name]["agreement"] == pytest.approx(1)
+    assert criteria["c"]["agreement"] == pytest.approx(0, abs=0.01)
     # Now only one of the other three agrees with "a".
     members["d"] = Codes(noise, std, rng.integers(0, 3, size=3_000), 3)
     assert compare_members(members)["a"]["agreement"] == pytest.approx(0, abs=0.01)
@@ -162,8 +162,8 @@ def test_agreement_puts_a_good_code_before_a_collapsed_one() -> None:
             "collapsed too": collapsed,
         }.items()
     }
-    found = {name: criteria["agreement"] for name, criteria in compare_members(members).items()}
-    assert found["collapsed"] == found["collapsed too"] == 0
+    criteria = {name: values["agreement"] for name, values in compare_members(members).items()}
+    assert criteria["collapsed"] == criteria["collapsed too"] == 0
     del members["collapsed too"], members["collapsed"]
     expected = 1 + (0.9 * np.log(0.9) + 0.1 * np.log(0.1)) / np.log(3)
     assert compare_members(members)["nearly"]["agreement"] == pytest.approx(expected)

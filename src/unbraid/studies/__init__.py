@@ -1,1 +1,1 @@
-"""Studies: a grid of runs from a TOML file, run wherever there are cores, to one results table."""
+"""Studies: grids of runs defined in a TOML file, and the tables of their results."""

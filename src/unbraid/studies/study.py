@@ -132,7 +132,7 @@ class Scoring:
     ----------
     metrics : tuple of str
         Metrics of the last checkpoint, under all their protocols.
-    by : tuple of MetricSpec
+    checkpoint_metrics : tuple of MetricSpec
         Metrics and protocols of the checkpoints during training.
     checkpoints : int
         Number of evenly spaced checkpoints scored during training; 0 for none.
@@ -143,7 +143,7 @@ class Scoring:
     """
 
     metrics: tuple[str, ...]
-    by: tuple[suite.MetricSpec, ...]
+    checkpoint_metrics: tuple[suite.MetricSpec, ...]
     checkpoints: int
     sample: int
     images: int = 0
@@ -151,8 +151,10 @@ class Scoring:
     @property
     def during_training(self) -> dict[str, Any]:
         """What is scored during training, which cannot be added to a run that is trained."""
-        checkpoints = {"checkpoints": self.checkpoints, "by": self.by} if self.checkpoints else {}
-        return {"sample": self.sample, **checkpoints}
+        if not self.checkpoints:
+            return {"sample": self.sample}
+        metrics = self.checkpoint_metrics
+        return {"sample": self.sample, "checkpoints": self.checkpoints, "by": metrics}
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,8 @@ class Job:
     def as_table(self) -> dict[str, Any]:
         """Return the job as plain values, for a worker process."""
         scoring = dataclasses.asdict(self.scoring)
+        # Digests are made of the names of version 0.1.
+        scoring["by"] = scoring.pop("checkpoint_metrics")
         if not self.scoring.images:
             # Studies from before this option keep their keys.
             del scoring["images"]
@@ -179,13 +183,14 @@ class Job:
         UserError
             If the configuration is invalid.
         """
-        config, scoring = version_0_1.current_config(table["config"]), table["scoring"]
+        config, scoring = version_0_1.current_config(table["config"]), dict(table["scoring"])
         run = {name: config[name] for name in ("data", "seed", "precision")} | config["budget"]
-        by = tuple(suite.MetricSpec(*spec) for spec in scoring["by"])
+        scoring["metrics"] = tuple(scoring["metrics"])
+        specs = tuple(suite.MetricSpec(*spec) for spec in scoring.pop("by"))
         configured = configure(find(config["method"]), None, config["hyperparameters"], run)
         return Job(
             dataclasses.replace(configured, fingerprint=config.get("fingerprint", "")),
-            Scoring(**{**scoring, "metrics": tuple(scoring["metrics"]), "by": by}),
+            Scoring(**scoring, checkpoint_metrics=specs),
         )
 
     @property

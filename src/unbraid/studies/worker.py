@@ -163,7 +163,7 @@ def _score(
     """Score the sample by the requested protocols, except those that do not apply to it."""
     scores: dict[str, float | None] = {}
     label = table.factors.label
-    for spec in job.scoring.by:
+    for spec in job.scoring.checkpoint_metrics:
         needs_category = spec.metric == "classification"
         if needs_category and codes.category is None:
             continue
