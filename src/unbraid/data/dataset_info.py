@@ -79,7 +79,7 @@ class DatasetInfo:
     read: Callable[[DatasetInfo, Mapping[str, Path]], ParsedFiles]
     factors: FactorSpace | None = None
     labels: tuple[str, ...] = ()
-    preprocessing: str = "unchanged"
+    preprocessing: str = "as in the official files"
     to_verify: str = "nothing beyond the digests"
 
     @property
