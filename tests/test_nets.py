@@ -1,17 +1,17 @@
-"""Networks against the plain layers they stand for."""
+"""Networks against the PyTorch layers that they replace."""
 
 import pytest
 import torch
 from torch.nn import functional
 
 from unbraid.nets import ConvDecoder, ConvEncoder
-from unbraid.nets.transposed import Doubling, ThinDoubling
+from unbraid.nets.transposed import ThinUpsampling, Upsampling
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("kind", [Doubling, ThinDoubling])
-def test_a_doubling_layer_is_the_transposed_convolution(
-    kind: type[Doubling], channels: int
+@pytest.mark.parametrize("kind", [Upsampling, ThinUpsampling])
+def test_upsampling_agrees_with_the_transposed_convolution(
+    kind: type[Upsampling], channels: int
 ) -> None:
     torch.manual_seed(0)
     layer = kind(5, channels).double()
@@ -23,16 +23,16 @@ def test_a_doubling_layer_is_the_transposed_convolution(
     ours = layer(x)
     torch.testing.assert_close(ours, plain)
     upstream = torch.randn_like(plain)
-    for found, expected in zip(
+    for gradient, expected in zip(
         torch.autograd.grad(ours, weights, upstream),
         torch.autograd.grad(plain, weights, upstream),
         strict=True,
     ):
-        torch.testing.assert_close(found, expected)
+        torch.testing.assert_close(gradient, expected)
 
 
-@pytest.mark.parametrize("kind", [Doubling, ThinDoubling])
-def test_a_doubling_layer_works_under_vmap(kind: type[Doubling]) -> None:
+@pytest.mark.parametrize("kind", [Upsampling, ThinUpsampling])
+def test_upsampling_works_under_vmap(kind: type[Upsampling]) -> None:
     torch.manual_seed(0)
     layer = kind(5, 1)
     x = torch.randn(2, 3, 5, 4, 4)
@@ -41,8 +41,8 @@ def test_a_doubling_layer_works_under_vmap(kind: type[Doubling]) -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_encoder_is_its_layers_in_turn(channels: int) -> None:
-    """In whichever layout: pictures wider than high, so that no side passes for the other."""
+def test_the_encoder_agrees_with_its_layers_in_sequence(channels: int) -> None:
+    """For either memory layout; images are wider than high, so that no side is confused."""
     torch.manual_seed(0)
     encoder = ConvEncoder((channels, 32, 48), 2).double()
     x = torch.randn(3, channels, 32, 48, dtype=torch.float64)
@@ -57,10 +57,10 @@ def test_the_encoder_is_its_layers_in_turn(channels: int) -> None:
 @pytest.mark.parametrize(
     ("channels", "height", "width"), [(1, 28, 28), (3, 45, 28), (1, 96, 100), (3, 256, 40)]
 )
-def test_networks_of_any_side_are_their_plain_layers(
+def test_networks_of_any_image_size_agree_with_their_layers(
     channels: int, height: int, width: int
 ) -> None:
-    """Forward and backward; what 16 does not divide is framed with zeros, then cut off again."""
+    """Forward and backward; images whose sides 16 does not divide are padded, then cropped."""
     torch.manual_seed(0)
     shape = (channels, height, width)
     encoder, decoder = ConvEncoder(shape, 2).double(), ConvDecoder(shape, 3).double()
@@ -78,7 +78,7 @@ def test_networks_of_any_side_are_their_plain_layers(
 
 
 def plain_encoder(encoder: ConvEncoder, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    features = framed(x)
+    features = padded(x)
     for layer in encoder.convolutions:
         assert isinstance(layer, torch.nn.Conv2d)
         features = functional.conv2d(features, layer.weight, layer.bias, 2, 1).relu()
@@ -99,8 +99,8 @@ def plain_decoder(
     return features[:, :, top : top + height, left : left + width]
 
 
-def framed(x: torch.Tensor) -> torch.Tensor:
-    """By hand: the picture in the middle of zeros, the odd one on the right and below."""
+def padded(x: torch.Tensor) -> torch.Tensor:
+    """Pad with zeros around the image; an odd one goes to the right and below."""
     height, width = (-(-side // 16) * 16 for side in x.shape[2:])
     whole = x.new_zeros(*x.shape[:2], height, width)
     top, left = (height - x.shape[2]) // 2, (width - x.shape[3]) // 2

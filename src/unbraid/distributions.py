@@ -1,4 +1,4 @@
-"""Posteriors: sampling from given noise, divergences in nats, and the pixels' likelihood."""
+"""Distributions of a VAE: reparameterised samples, divergences and likelihoods, in nats."""
 
 from __future__ import annotations
 
@@ -13,16 +13,57 @@ from torch.nn import functional
 def sample_normal(
     mean: Float[Tensor, "b z"], std: Float[Tensor, "b z"], noise: Float[Tensor, "b z"]
 ) -> Float[Tensor, "b z"]:
-    """Z = mean + std · noise, the reparameterised sample (Kingma & Welling 2014, Eq. 4)."""
+    """Compute the reparameterised sample z = mean + std · noise.
+
+    Parameters
+    ----------
+    mean, std : tensor, shape (b, z)
+        Means and standard deviations.
+    noise : tensor, shape (b, z)
+        Standard normal noise.
+
+    Returns
+    -------
+    tensor, shape (b, z)
+        Samples.
+
+    References
+    ----------
+    Kingma and Welling, "Auto-Encoding Variational Bayes", 2014, Eq. 4.
+
+    Examples
+    --------
+    >>> sample_normal(torch.tensor([[1.0]]), torch.tensor([[2.0]]), torch.tensor([[0.5]]))
+    tensor([[2.]])
+    """
     return mean + std * noise
 
 
 def kl_from_standard_normal(
     mean: Float[Tensor, "b z"], std: Float[Tensor, "b z"]
 ) -> Float[Tensor, "b z"]:
-    """KL(N(mean, std²) ‖ N(0, 1)) per dimension, nats.
+    """Compute KL(N(mean, std²) ‖ N(0, 1)) = ½(mean² + std² − 1) − ln std of each dimension.
 
-    ½(mean² + std² − 1) − ln std (Kingma & Welling 2014, App. B). Needs std > 0.
+    Parameters
+    ----------
+    mean : tensor, shape (b, z)
+        Means.
+    std : tensor, shape (b, z)
+        Standard deviations, greater than 0.
+
+    Returns
+    -------
+    tensor, shape (b, z)
+        Divergences, nats.
+
+    References
+    ----------
+    Kingma and Welling, "Auto-Encoding Variational Bayes", 2014, App. B.
+
+    Examples
+    --------
+    >>> kl_from_standard_normal(torch.tensor([[0.0, 2.0]]), torch.tensor([[1.0, 1.0]])).tolist()
+    [[0.0, 2.0]]
     """
     return 0.5 * (mean.square() + std.square() - 1) - std.log()
 
@@ -32,15 +73,50 @@ def log_normal(
     mean: Float[Tensor, "*#shape"] | float,
     std: Float[Tensor, "*#shape"] | float,
 ) -> Float[Tensor, "*shape"]:
-    """Ln N(z; mean, std²), nats. Needs std > 0."""
+    """Compute the log-density ln N(z; mean, std²).
+
+    Parameters
+    ----------
+    z : tensor of any shape
+        Points.
+    mean : tensor that broadcasts to the shape of `z`, or float
+        Means.
+    std : tensor that broadcasts to the shape of `z`, or float
+        Standard deviations, greater than 0.
+
+    Returns
+    -------
+    tensor of the shape of `z`
+        Log-densities, nats.
+
+    Examples
+    --------
+    >>> log_normal(torch.tensor([0.0]), 0.0, 1.0)  # −½ ln 2π
+    tensor([-0.9189])
+    """
     log_std = std.log() if isinstance(std, Tensor) else math.log(std)
     return -0.5 * (((z - mean) / std).square() + math.log(2 * math.pi)) - log_std
 
 
 def gumbel(noise: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Standard Gumbel noise from standard normal noise: −ln(−ln Φ(noise)).
+    """Convert standard normal noise to standard Gumbel noise −ln(−ln Φ(noise)).
 
-    Φ(noise) is uniform; its logarithm is taken directly, so neither tail becomes infinite.
+    Φ(noise) is uniform. Its logarithm is computed directly, so both tails stay finite.
+
+    Parameters
+    ----------
+    noise : tensor of any shape
+        Standard normal noise.
+
+    Returns
+    -------
+    tensor of the same shape
+        Standard Gumbel noise.
+
+    Examples
+    --------
+    >>> gumbel(torch.zeros(1))  # the median, −ln ln 2
+    tensor([0.3665])
     """
     return -(-torch.special.log_ndtr(noise)).log()
 
@@ -48,16 +124,56 @@ def gumbel(noise: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 def sample_relaxed_categorical(
     logits: Float[Tensor, "b k"], temperature: float, noise: Float[Tensor, "b k"]
 ) -> Float[Tensor, "b k"]:
-    """softmax((logits + Gumbel) / temperature), the Gumbel from standard normal `noise`.
+    """Sample relaxed one-hot vectors, softmax((logits + Gumbel noise) / temperature).
 
-    The relaxed one-hot sample of Jang et al. 2017 and Maddison et al. 2017; towards temperature 0
-    it becomes a one-hot sample of softmax(logits). Needs temperature > 0.
+    In the limit of temperature 0 they are one-hot samples of softmax(logits).
+
+    Parameters
+    ----------
+    logits : tensor, shape (b, k)
+        Unnormalised log-probabilities of the categories.
+    temperature : float
+        Temperature, greater than 0.
+    noise : tensor, shape (b, k)
+        Standard normal noise, which `gumbel` converts.
+
+    Returns
+    -------
+    tensor, shape (b, k)
+        Vectors of positive entries that sum to 1.
+
+    References
+    ----------
+    Jang et al., "Categorical Reparameterization with Gumbel-Softmax", 2017; Maddison et al., "The
+    Concrete Distribution", 2017.
+
+    Examples
+    --------
+    >>> logits, noise = torch.tensor([[0.0, 0.0]]), torch.tensor([[1.0, 0.0]])
+    >>> sample_relaxed_categorical(logits, 0.01, noise)
+    tensor([[1., 0.]])
     """
     return ((logits + gumbel(noise)) / temperature).softmax(dim=1)
 
 
 def kl_from_uniform(logits: Float[Tensor, "b k"]) -> Float[Tensor, " b"]:
-    """KL(q(d|x) ‖ uniform over K), nats per image, 0 to ln K: ln K + Σ_k q_k ln q_k."""
+    """Compute KL(q(d|x) ‖ uniform) = ln K + Σ_k q_k ln q_k of each image.
+
+    Parameters
+    ----------
+    logits : tensor, shape (b, k)
+        Unnormalised log-probabilities of the K categories.
+
+    Returns
+    -------
+    tensor, shape (b,)
+        Divergences, 0 to ln K nats per image.
+
+    Examples
+    --------
+    >>> kl_from_uniform(torch.tensor([[100.0, 0.0]]))  # ln 2
+    tensor([0.6931])
+    """
     log_q_bk = logits.log_softmax(dim=1)
     return math.log(logits.shape[1]) + (log_q_bk.exp() * log_q_bk).sum(dim=1)
 
@@ -65,10 +181,28 @@ def kl_from_uniform(logits: Float[Tensor, "b k"]) -> Float[Tensor, " b"]:
 def bernoulli_nll(
     logits: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]
 ) -> Float[Tensor, " b"]:
-    """−ln p(x|z) of independent Bernoulli pixels, nats per image, summed over pixels."""
+    """Compute −ln p(x|z) of independent Bernoulli pixels, summed over pixels.
+
+    Parameters
+    ----------
+    logits : tensor, shape (b, c, h, w)
+        Logit of each pixel.
+    x : tensor, shape (b, c, h, w)
+        Images with values between 0 and 1.
+
+    Returns
+    -------
+    tensor, shape (b,)
+        Negative log-likelihoods, nats per image.
+
+    Examples
+    --------
+    >>> bernoulli_nll(torch.zeros(1, 1, 1, 2), torch.ones(1, 1, 1, 2))  # 2 ln 2
+    tensor([1.3863])
+    """
     if torch.compiler.is_exporting():
-        # As ONNX operators the other would take ln σ(logit): −∞ from a logit of −104 on.
-        nats = functional.softplus(logits) - x * logits
+        # ONNX would decompose the other function with ln σ(logit), −∞ for logits below −104.
+        nll_bchw = functional.softplus(logits) - x * logits
     else:
-        nats = functional.binary_cross_entropy_with_logits(logits, x, reduction="none")
-    return nats.flatten(1).sum(dim=1)
+        nll_bchw = functional.binary_cross_entropy_with_logits(logits, x, reduction="none")
+    return nll_bchw.flatten(1).sum(dim=1)

@@ -65,9 +65,9 @@ def uninterrupted(table: ImageTable, tmp_path: Path) -> Run:
 def test_report_of_the_survey_is_written(uninterrupted: Run) -> None:
     report = json.loads(uninterrupted.survey_file.read_text())
     assert report["step"] == 4
-    assert report["idle"] == [1, 2, 3]
+    assert report["inactive_dims"] == [1, 2, 3]
     saved = read(uninterrupted.checkpoint_file, CONFIG.identity()).tensors
-    assert report["named"] == len(saved["parts.names.item"]) > 0
+    assert report["num_pseudo_labels"] == len(saved["parts.pseudo_labels.item"]) > 0
     assert saved["adam.vae.step.encoder.head.bias"] == 5  # Adam is reset by the survey
     assert [f.name for f in sorted(uninterrupted.stages_folder.iterdir())] == [
         "step-00000004.safetensors"
@@ -78,7 +78,7 @@ def test_survey_without_labels_does_not_stop_the_run(table: ImageTable, tmp_path
     """No chart is clear if an edge must be a thousand times longer than the next."""
     method = dataclasses.replace(METHOD, gap=1000.0)
     run = train(dataclasses.replace(CONFIG, method=method), table, tmp_path / "run")
-    assert json.loads(run.survey_file.read_text())["named"] == 0
+    assert json.loads(run.survey_file.read_text())["num_pseudo_labels"] == 0
     assert run.read_log()[-1]["step"] == CONFIG.budget.steps
 
 
@@ -137,12 +137,12 @@ def test_batch_is_sampled_by_the_method(
     monkeypatch.setattr(State, "advance", recorded)
     run = train(CONFIG, table, tmp_path / "run")
     saved = read(run.checkpoint_file, CONFIG.identity()).tensors
-    item, category = saved["parts.names.item"], saved["parts.names.category"]
+    item, category = saved["parts.pseudo_labels.item"], saved["parts.pseudo_labels.category"]
     pictures = torch.from_numpy(table.images(item.numpy())).float()
     assert [extra for _, extra in batches[:4]] == [{}] * 4
     for x, extra in batches[4:]:
-        assert len(extra["named"]) == 4
-        for image, label in zip(x, extra["named"], strict=False):
+        assert len(extra["pseudo_label"]) == 4
+        for image, label in zip(x, extra["pseudo_label"], strict=False):
             same = (pictures == image).flatten(1).all(dim=1)
             assert category[same].tolist() == [int(label)]
 
@@ -152,6 +152,6 @@ def test_member_equals_the_separate_run(tmp_path: Path) -> None:
     factors = FactorSpace(("length", "place"), (3, 40))
     table = ImageTable("bars", pack(bars(), 1), 16, 32, factors)
     alone = train(CONFIG, table, tmp_path / "alone")
-    assert json.loads(alone.survey_file.read_text())["idle"] == [0, 1, 2, 3]
+    assert json.loads(alone.survey_file.read_text())["inactive_dims"] == [0, 1, 2, 3]
     train_population(CONFIG, table, tmp_path / "both", [0, 1], max_workers=2)
     assert_same_bits(alone, member(tmp_path / "both", 0))

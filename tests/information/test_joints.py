@@ -1,4 +1,4 @@
-"""The lecture's propositions: on random discrete joints to machine precision, and on Gaussians."""
+"""Propositions of the lecture on random discrete joints, to machine precision, and Gaussians."""
 
 import math
 
@@ -14,12 +14,12 @@ SEEDS = range(5)
 def random_joint(seed: int, *shape: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     weights = torch.rand(shape, generator=generator).double() ** 3
-    weights[(0,) * len(shape)] = 0  # an event that never happens
+    weights[(0,) * len(shape)] = 0  # an impossible event
     return weights / weights.sum()
 
 
 def factorised_posterior(seed: int, x: int, *sizes: int) -> Tensor:
-    """p(x) Π_i q(z_i|x): an encoder of independent dimensions given x."""
+    """p(x) Π_i q(z_i|x): an encoder whose dimensions are independent given x."""
     generator = torch.Generator().manual_seed(seed)
     joint = torch.rand(x, generator=generator).double()
     joint /= joint.sum()
@@ -68,8 +68,8 @@ def test_proposition_2(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_proposition_2_needs_the_factorised_posterior(seed: int) -> None:
-    """In general I(z_1; z_2 | x) is left over."""
+def test_proposition_2_requires_a_factorised_posterior(seed: int) -> None:
+    """In general I(z_1; z_2 | x) remains."""
     joint = random_joint(seed, 5, 3, 4)
     left = information.mutual_information(joint, [0], [1, 2])
     left -= information.mutual_information(joint, [0], [1])
@@ -87,27 +87,27 @@ def test_proposition_2_needs_the_factorised_posterior(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_the_terms_of_a_discrete_world_sum_to_the_regulariser(seed: int) -> None:
+def test_the_terms_of_a_discrete_joint_sum_to_the_regulariser(seed: int) -> None:
     joint = factorised_posterior(seed, 4, 3, 5)
     prior = [torch.full((n,), 1 / n, dtype=torch.float64) for n in (3, 5)]
-    found = information.table_terms(joint, prior)
-    assert abs(found.residual) < 1e-14
+    result = information.table_terms(joint, prior)
+    assert abs(result.residual) < 1e-14
     p_x = joint.sum(dim=(1, 2))
     kl = 0.0
     for x in range(4):
-        given = joint[x] / p_x[x]
-        kl += (p_x[x] * torch.special.xlogy(given, given * 15).sum()).item()
-    assert found.regulariser == pytest.approx(kl, abs=1e-14)
+        q = joint[x] / p_x[x]
+        kl += (p_x[x] * torch.special.xlogy(q, q * 15).sum()).item()
+    assert result.regulariser == pytest.approx(kl, abs=1e-14)
 
 
-def test_values_known_by_heart() -> None:
+def test_known_values() -> None:
     coin = torch.eye(2).double() / 2  # two variables, always equal
     assert information.entropy(coin) == pytest.approx(math.log(2))
     assert information.mutual_information(coin, [0], [1]) == pytest.approx(math.log(2))
     assert information.total_correlation(coin, [0]) == 0
     fair = torch.full((2, 3), 1 / 6, dtype=torch.float64)
     assert information.total_correlation(fair, [0, 1]) == pytest.approx(0, abs=1e-15)
-    parity = torch.zeros(2, 2, 2).double()  # pair_penalty independent, jointly not
+    parity = torch.zeros(2, 2, 2).double()  # pairwise independent, but not jointly
     for a, b in ((0, 0), (0, 1), (1, 0), (1, 1)):
         parity[a, b, a ^ b] = 0.25
     assert information.mutual_information(parity, [0], [1]) == pytest.approx(0, abs=1e-15)
@@ -139,13 +139,13 @@ def test_propositions_on_gaussians(seed: int) -> None:
         assert information.gaussian_total_correlation(up_to) == pytest.approx(total, abs=1e-12)
 
 
-def test_a_gaussian_pair_by_its_correlation() -> None:
-    """I = −½ ln(1 − ρ²), whatever the variances."""
+def test_information_of_a_gaussian_pair() -> None:
+    """I = −½ ln(1 − ρ²), independent of the variances."""
     for rho in (0.0, 0.5, 0.99):
         covariance = torch.tensor([[4.0, 2 * rho], [2 * rho, 1.0]], dtype=torch.float64)
         expected = -math.log(1 - rho**2) / 2
-        found = information.gaussian_mutual_information(covariance, [0], [1])
-        assert found == pytest.approx(expected, abs=1e-12)
+        result = information.gaussian_mutual_information(covariance, [0], [1])
+        assert result == pytest.approx(expected, abs=1e-12)
         assert information.gaussian_total_correlation(covariance) == pytest.approx(
             expected, abs=1e-12
         )

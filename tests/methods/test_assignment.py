@@ -1,4 +1,4 @@
-"""The discrete code's assignment against a min-cost flow and against every assignment there is."""
+"""The assignment of the discrete code against a min-cost flow and an exhaustive search."""
 
 import itertools
 
@@ -11,7 +11,7 @@ from unbraid.methods.assignment import assign, assign_each, bounded, total
 
 
 def min_cost_flow_total(cost_bk: np.ndarray, pair_penalty: int) -> int:
-    """The oracle, in integers: each sample sends a unit through a class; the n-th costs λ′(n−1)."""
+    """Reference in integers: each sample sends a unit to a category; the n-th costs λ′(n−1)."""
     b, k = cost_bk.shape
     source, sink = 0, 1 + b + k
     flow = min_cost_flow.SimpleMinCostFlow()
@@ -31,7 +31,7 @@ def min_cost_flow_total(cost_bk: np.ndarray, pair_penalty: int) -> int:
 
 @pytest.mark.parametrize("block", range(20))
 def test_agrees_with_min_cost_flow(block: int) -> None:
-    """2,000 problems over the blocks: ties (few distinct costs), λ′ from 0 to overwhelming."""
+    """2,000 problems over the blocks: ties (few distinct costs), λ′ from 0 to dominant."""
     rng = np.random.default_rng(block)
     for number in range(100):
         b = int(rng.integers(1, 513 if number % 25 == 0 else 65))
@@ -39,17 +39,12 @@ def test_agrees_with_min_cost_flow(block: int) -> None:
         cost = rng.integers(0, int(rng.choice([2, 5, 100, 100_000])), (b, k))
         pair_penalty = int(rng.choice([0, 1, 3, 50, 1_000, 1_000_000]))
         cost_bk = torch.from_numpy(cost).double()
-        found = total(cost_bk, assign(cost_bk, float(pair_penalty)), float(pair_penalty))
-        assert int(found) == min_cost_flow_total(cost, pair_penalty), (
-            block,
-            number,
-            b,
-            k,
-            pair_penalty,
-        )
+        value = total(cost_bk, assign(cost_bk, float(pair_penalty)), float(pair_penalty))
+        problem = (block, number, b, k, pair_penalty)
+        assert int(value) == min_cost_flow_total(cost, pair_penalty), problem
 
 
-def test_agrees_with_every_assignment() -> None:
+def test_agrees_with_an_exhaustive_search() -> None:
     rng = np.random.default_rng(0)
     for pair_penalty in (0.0, 0.001, 0.3, 10.0):
         for _ in range(10):
@@ -58,17 +53,17 @@ def test_agrees_with_every_assignment() -> None:
                 float(total(cost_bk, torch.tensor(d), pair_penalty))
                 for d in itertools.product(range(3), repeat=5)
             )
-            found = total(cost_bk, assign(cost_bk, pair_penalty), pair_penalty)
-            assert abs(float(found) - best) < 1e-12
+            value = total(cost_bk, assign(cost_bk, pair_penalty), pair_penalty)
+            assert abs(float(value) - best) < 1e-12
 
 
-def test_total_by_hand() -> None:
+def test_total_of_a_small_example() -> None:
     cost_bk = torch.tensor([[1.0, 5.0], [2.0, 5.0], [4.0, 0.5]], dtype=torch.float64)
-    # 1 + 2 + 0.5, and one pair in class 0.
+    # 1 + 2 + 0.5, and one pair in category 0.
     assert float(total(cost_bk, torch.tensor([0, 0, 1]), 0.25)) == 3.75
 
 
-def test_limits() -> None:
+def test_limits_of_the_pair_penalty() -> None:
     cost_bk = torch.rand(60, 3, generator=torch.Generator().manual_seed(0))
     assert (assign(cost_bk, 0.0) == cost_bk.argmin(dim=1)).all()
     balanced = torch.bincount(assign(cost_bk, 1e6), minlength=3)
@@ -76,7 +71,7 @@ def test_limits() -> None:
     assert assign(torch.tensor([[3.0, 1.0]]), 5.0).tolist() == [1]
 
 
-def test_a_stack_of_problems_is_each_alone() -> None:
+def test_solving_many_problems_at_once_agrees_with_solving_each() -> None:
     rng = np.random.default_rng(1)
     cost_pbk = torch.from_numpy(rng.integers(0, 9, (7, 40, 5))).double()
     together = assign_each(cost_pbk, 0.4)
@@ -85,25 +80,25 @@ def test_a_stack_of_problems_is_each_alone() -> None:
         assert float(total(problem, category, 0.4)) == float(total(problem, alone, 0.4))
 
 
-def test_vmap_searches_every_batch() -> None:
+def test_vmap_solves_every_batch() -> None:
     cost_mbk = torch.rand(4, 30, 3, generator=torch.Generator().manual_seed(2)).double()
     together = torch.vmap(lambda cost_bk: assign(cost_bk, 0.2))(cost_mbk)
     assert torch.equal(together, assign_each(cost_mbk, 0.2))
 
 
-def test_a_bounded_search_says_whether_it_was_enough() -> None:
-    """Of 60 samples that all prefer the first of three classes, 40 have to leave it."""
+def test_a_bounded_search_reports_whether_the_limit_sufficed() -> None:
+    """All 60 samples prefer the first of three categories; 40 have to be moved."""
     cost_bk = torch.rand(60, 3, generator=torch.Generator().manual_seed(0)) + torch.arange(3)
     with bounded(39) as unsettled:
         assign(cost_bk, 1e6)
     assert [bool(u) for u in unsettled] == [True]
     with bounded(40) as unsettled:
-        found = assign(cost_bk, 1e6)
+        category = assign(cost_bk, 1e6)
     assert [bool(u) for u in unsettled] == [False]
-    assert torch.equal(found, assign(cost_bk, 1e6))
+    assert torch.equal(category, assign(cost_bk, 1e6))
 
 
 def test_float32_costs_of_hundreds_of_nats() -> None:
-    """As in training: λ′ of 0.001 must not drown in costs near 1,000."""
+    """As in training: λ′ of 0.001 must not be lost in the rounding of costs near 1,000."""
     cost_bk = torch.full((64, 2), 1000.0)
     assert torch.bincount(assign(cost_bk, 0.001)).tolist() == [32, 32]

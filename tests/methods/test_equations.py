@@ -1,4 +1,4 @@
-"""Every method's loss by hand, from its parts; and at which settings it is another method."""
+"""The loss of every method, written out by hand; and settings where it equals another method."""
 
 from collections.abc import Callable, Mapping
 
@@ -9,95 +9,95 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unbraid import distributions
-from unbraid.errors import UserError
+from unbraid.errors import ArgumentError
 from unbraid.methods import METHODS, Method
 
 Noise = Mapping[str, Tensor]
-Hand = Callable[[Method, nn.ModuleDict, Tensor, Noise, int], Tensor]
+WrittenOut = Callable[[Method, nn.ModuleDict, Tensor, Noise, int], Tensor]
 
 
-def passed(parts: nn.ModuleDict, x: Tensor, noise_bz: Tensor) -> tuple[Tensor, ...]:
+def vae_terms(parts: nn.ModuleDict, x: Tensor, noise_bz: Tensor) -> tuple[Tensor, ...]:
     """Mean, std, sample, mean KL per dimension and mean reconstruction, written out."""
-    mean, std, z, kl = encoded(parts, x, noise_bz)
-    return mean, std, z, kl, nats(parts, z, x).mean()
+    mean, std, z, kl = encode(parts, x, noise_bz)
+    return mean, std, z, kl, pixel_nll(parts, z, x).mean()
 
 
-def encoded(parts: nn.ModuleDict, x: Tensor, noise_bz: Tensor) -> tuple[Tensor, ...]:
+def encode(parts: nn.ModuleDict, x: Tensor, noise_bz: Tensor) -> tuple[Tensor, ...]:
     mean, std = parts["encoder"](x)[:2]
     kl = (0.5 * (mean**2 + std**2 - 1) - std.log()).mean(dim=0)
     return mean, std, mean + std * noise_bz, kl
 
 
-def nats(parts: nn.ModuleDict, code: Tensor, x: Tensor) -> Tensor:
+def pixel_nll(parts: nn.ModuleDict, code: Tensor, x: Tensor) -> Tensor:
     p = parts["decoder"](code).sigmoid()
     return -(x * p.log() + (1 - x) * (1 - p).log()).sum(dim=(1, 2, 3))
 
 
-def weighed_kl(method: Method, parts: nn.ModuleDict, x: Tensor, noise: Noise, step: int) -> Tensor:
-    _, _, _, kl, reconstruction = passed(parts, x, noise["z"])
+def weighted_kl(method: Method, parts: nn.ModuleDict, x: Tensor, noise: Noise, step: int) -> Tensor:
+    _, _, _, kl, reconstruction = vae_terms(parts, x, noise["z"])
     return reconstruction + (torch.tensor(method.betas(step)).double() * kl).sum()
 
 
 def cascade_vae(method: Method, parts: nn.ModuleDict, x: Tensor, noise: Noise, step: int) -> Tensor:
-    _, _, z, kl = encoded(parts, x, noise["z"])
-    opened = step >= STAGED["stage_steps"] * STAGED["warmup_stages"]
-    candidates = (torch.eye(3) if opened else torch.zeros(1, 3)).double()
-    each = torch.stack([nats(parts, torch.cat([z, d.expand(6, 3)], 1), x) for d in candidates])
+    _, _, z, kl = encode(parts, x, noise["z"])
+    is_open = step >= STAGED["stage_steps"] * STAGED["warmup_stages"]
+    candidates = (torch.eye(3) if is_open else torch.zeros(1, 3)).double()
+    each = torch.stack([pixel_nll(parts, torch.cat([z, d.expand(6, 3)], 1), x) for d in candidates])
     beta = torch.tensor(method.betas(step)).double()
     return each.min(dim=0).values.mean() + (beta * kl).sum()
 
 
 def chart_vae(method: Method, parts: nn.ModuleDict, x: Tensor, noise: Noise, step: int) -> Tensor:
-    """Nothing is named before a survey, so from there on every image takes its best category."""
-    _, _, z, kl = encoded(parts, x, noise["z"])
-    surveyed = step >= STAGED["survey_step"]
-    beta = 1.5 if surveyed else 200 * 100 ** -(step / STAGED["beta_anneal_steps"])
-    candidates = (torch.eye(3) if surveyed else torch.zeros(1, 3)).double()
-    each = torch.stack([nats(parts, torch.cat([z, d.expand(6, 3)], 1), x) for d in candidates])
+    """Without a survey there are no pseudo-labels, so every image gets its best category."""
+    _, _, z, kl = encode(parts, x, noise["z"])
+    after_survey = step >= STAGED["survey_step"]
+    beta = 1.5 if after_survey else 200 * 100 ** -(step / STAGED["beta_anneal_steps"])
+    candidates = (torch.eye(3) if after_survey else torch.zeros(1, 3)).double()
+    each = torch.stack([pixel_nll(parts, torch.cat([z, d.expand(6, 3)], 1), x) for d in candidates])
     return each.min(dim=0).values.mean() + beta * kl.sum()
 
 
 def annealed_vae(
     method: Method, parts: nn.ModuleDict, x: Tensor, noise: Noise, step: int
 ) -> Tensor:
-    _, _, _, kl, reconstruction = passed(parts, x, noise["z"])
+    _, _, _, kl, reconstruction = vae_terms(parts, x, noise["z"])
     return reconstruction + 1000 * (kl.sum() - 25 * min(step / 10, 1)).abs()
 
 
 def factor_vae(method: Method, parts: nn.ModuleDict, x: Tensor, noise: Noise, step: int) -> Tensor:
-    _, _, z, kl, reconstruction = passed(parts, x[:3], noise["z"])
+    _, _, z, kl, reconstruction = vae_terms(parts, x[:3], noise["z"])
     d = parts["discriminator"](z).softmax(dim=1)
     return reconstruction + kl.sum() + 35 * (d[:, 0].log() - d[:, 1].log()).mean()
 
 
 def beta_tcvae(method: Method, parts: nn.ModuleDict, x: Tensor, noise: Noise, step: int) -> Tensor:
-    mean, std, z, _, reconstruction = passed(parts, x, noise["z"])
+    mean, std, z, _, reconstruction = vae_terms(parts, x, noise["z"])
     q = torch.distributions.Normal(mean, std)
-    given = q.log_prob(z).sum(dim=1)
+    log_q_given_x = q.log_prob(z).sum(dim=1)
     each = torch.stack([q.log_prob(row).exp() for row in z])  # a sample, c image, z
     log_q = (each.prod(dim=2).sum(dim=1) / (6 * 737_280)).log()
     log_qi = (each.sum(dim=1) / (6 * 737_280)).log()
     log_p = torch.distributions.Normal(0.0, 1.0).log_prob(z)
-    terms = given - log_q + 6 * (log_q - log_qi.sum(1)) + (log_qi - log_p).sum(1)
+    terms = log_q_given_x - log_q + 6 * (log_q - log_qi.sum(1)) + (log_qi - log_p).sum(1)
     return reconstruction + terms.mean()
 
 
 def dip_vae_i(method: Method, parts: nn.ModuleDict, x: Tensor, noise: Noise, step: int) -> Tensor:
-    mean, _, _, kl, reconstruction = passed(parts, x, noise["z"])
+    mean, _, _, kl, reconstruction = vae_terms(parts, x, noise["z"])
     c = torch.cov(mean.T, correction=0)
     off = (c - c.diag().diag()).square().sum()
     return reconstruction + kl.sum() + 10 * off + 100 * (c.diag() - 1).square().sum()
 
 
 def dip_vae_ii(method: Method, parts: nn.ModuleDict, x: Tensor, noise: Noise, step: int) -> Tensor:
-    mean, std, _, kl, reconstruction = passed(parts, x, noise["z"])
+    mean, std, _, kl, reconstruction = vae_terms(parts, x, noise["z"])
     c = torch.cov(mean.T, correction=0) + (std**2).mean(dim=0).diag()
     off = (c - c.diag().diag()).square().sum()
     return reconstruction + kl.sum() + 10 * off + 10 * (c.diag() - 1).square().sum()
 
 
 def joint_vae(method: Method, parts: nn.ModuleDict, x: Tensor, noise: Noise, step: int) -> Tensor:
-    _, _, z, kl = encoded(parts, x, noise["z"])
+    _, _, z, kl = encode(parts, x, noise["z"])
     q = parts["encoder"](x)[2].softmax(dim=1)
     uniform = torch.distributions.Normal(0.0, 1.0).cdf(noise["d"])
     d = ((q.log() - (-uniform.log()).log()) / 0.67).exp()
@@ -106,20 +106,20 @@ def joint_vae(method: Method, parts: nn.ModuleDict, x: Tensor, noise: Noise, ste
     rise = min(step / 10, 1)
     capacity_d = min(1.1 * rise, torch.tensor(3.0).double().log().item())
     off = (kl.sum() - 40 * rise).abs() + (kl_d - capacity_d).abs()
-    return nats(parts, torch.cat([z, d], dim=1), x).mean() + 150 * off
+    return pixel_nll(parts, torch.cat([z, d], dim=1), x).mean() + 150 * off
 
 
 def qlae(method: Method, parts: nn.ModuleDict, x: Tensor, noise: Noise, step: int) -> Tensor:
     c = parts["encoder"](x)[0]
     values = torch.linspace(-0.5, 0.5, 10).double()
     z = values[(c[:, :, None] - values).abs().argmin(dim=2)]
-    return nats(parts, z, x).mean() + 2 * 4.096 * (c - z).square().mean()
+    return pixel_nll(parts, z, x).mean() + 2 * 4.096 * (c - z).square().mean()
 
 
-HANDS: dict[str, Hand] = {
-    "vae": weighed_kl,
-    "beta-vae": weighed_kl,
-    "cascade-vae-c": weighed_kl,
+WRITTEN_OUT: dict[str, WrittenOut] = {
+    "vae": weighted_kl,
+    "beta-vae": weighted_kl,
+    "cascade-vae-c": weighted_kl,
     "cascade-vae": cascade_vae,
     "chart-vae": chart_vae,
     "annealed-vae": annealed_vae,
@@ -134,30 +134,30 @@ HANDS: dict[str, Hand] = {
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("name", METHODS)
-def test_the_loss_is_what_its_equation_says(name: str, step: int) -> None:
+def test_the_loss_agrees_with_its_equation(name: str, step: int) -> None:
     method = make(name, l2=1e-2)
     parts, x, noise = world(method)
-    found = method.losses(parts, x, noise, step)
+    result = method.losses(parts, x, noise, step)
     decayed = [parts["encoder"], parts["decoder"]]
     l2 = sum((w**2).sum() for p in decayed for w in p.parameters() if w.ndim > 1)
-    expected = HANDS[name](method, parts, x, noise, step) + 1e-2 / 2 * l2
-    # λ′ is 0.001 nats: it can hold the best category back by no more than 0.005 a sample.
+    expected = WRITTEN_OUT[name](method, parts, x, noise, step) + 1e-2 / 2 * l2
+    # The pair penalty of 0.001 nats changes the cost of a sample by at most 0.005 nats.
     slack = 0.005 if name in ("cascade-vae", "chart-vae") else 0.0
-    difference = (found.minimise["vae"] - expected).item()
+    difference = (result.minimise["vae"] - expected).item()
     assert -1e-9 <= difference / max(1.0, abs(expected.item())) <= slack + 1e-9
-    torch.testing.assert_close(found.report["loss"], found.minimise["vae"])
-    discrete = found.report.get("kl_discrete", torch.zeros(()).double())
+    torch.testing.assert_close(result.report["loss"], result.minimise["vae"])
+    discrete = result.report.get("kl_discrete", torch.zeros(()).double())
     torch.testing.assert_close(
-        found.report["elbo"],
-        -(found.report["reconstruction"] + found.report["kl"].sum() + discrete),
+        result.report["elbo"],
+        -(result.report["reconstruction"] + result.report["kl"].sum() + discrete),
     )
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name != "qlae"])
-def test_the_kl_is_that_of_the_first_batch(name: str) -> None:
+def test_the_reported_kl_is_that_of_the_first_batch(name: str) -> None:
     method = make(name)
     parts, x, noise = world(method)
-    kl = encoded(parts, x[: len(noise["z"])], noise["z"])[3]
+    kl = encode(parts, x[: len(noise["z"])], noise["z"])[3]
     torch.testing.assert_close(method.losses(parts, x, noise, 0).report["kl"], kl)
 
 
@@ -168,12 +168,12 @@ def test_beta_vae_at_1_is_the_vae() -> None:
     )
 
 
-def test_a_finished_cascade_is_the_beta_vae_at_beta_low() -> None:
+def test_the_last_stage_of_the_cascade_is_the_beta_vae_at_beta_low() -> None:
     cascade = losses(make("cascade-vae-c", beta_low=0.7), 100).minimise["vae"]
     assert cascade == losses(make("beta-vae", beta=0.7), 100).minimise["vae"]
 
 
-def test_before_anything_opens_the_cascade_is_the_beta_vae_but_for_one_dimension() -> None:
+def test_the_first_stage_of_the_cascade_is_the_beta_vae_except_for_one_dimension() -> None:
     first = losses(make("cascade-vae-c", beta_low=1.0, beta_high=10.0), 0)
     closed = losses(make("beta-vae", beta=10.0), 0)
     difference = closed.minimise["vae"] - first.minimise["vae"]
@@ -187,8 +187,8 @@ def test_annealed_vae_without_capacity_is_the_beta_vae() -> None:
 
 def test_annealed_vae_at_its_capacity_is_reconstruction_only() -> None:
     kl = losses(make("annealed-vae"), 0).report["kl"].sum().item()
-    found = losses(make("annealed-vae", capacity=kl), 100)
-    torch.testing.assert_close(found.minimise["vae"], found.report["reconstruction"])
+    result = losses(make("annealed-vae", capacity=kl), 100)
+    torch.testing.assert_close(result.minimise["vae"], result.report["reconstruction"])
 
 
 def test_joint_vae_at_its_capacities_is_reconstruction_only() -> None:
@@ -197,24 +197,24 @@ def test_joint_vae_at_its_capacities_is_reconstruction_only() -> None:
         "capacity": report["kl"].sum().item(),
         "capacity_discrete": report["kl_discrete"].item(),
     }
-    found = losses(make("joint-vae", **capacities), 100)
-    torch.testing.assert_close(found.minimise["vae"], found.report["reconstruction"])
+    result = losses(make("joint-vae", **capacities), 100)
+    torch.testing.assert_close(result.minimise["vae"], result.report["reconstruction"])
     below = losses(make("joint-vae", **{**capacities, "capacity_discrete": 0.0}), 100)
     excess = below.minimise["vae"] - below.report["reconstruction"]
     torch.testing.assert_close(excess, 150 * report["kl_discrete"])
 
 
 def test_joint_vae_without_capacities_at_gamma_1_is_the_elbo() -> None:
-    found = losses(make("joint-vae", gamma=1.0, capacity=0.0, capacity_discrete=0.0), 100)
-    torch.testing.assert_close(found.minimise["vae"], -found.report["elbo"])
+    result = losses(make("joint-vae", gamma=1.0, capacity=0.0, capacity_discrete=0.0), 100)
+    torch.testing.assert_close(result.minimise["vae"], -result.report["elbo"])
 
 
 def test_the_discrete_capacity_is_clipped_at_ln_k() -> None:
     method = make("joint-vae")
     # 1.1 · step / 10 until it meets ln 3 = 1.098612…
     for step, expected in ((0, 0.0), (5, 0.55), (9, 0.99), (10, 1.0986122886681098)):
-        found = losses(method, step).report["capacity_discrete"].item()
-        assert found == pytest.approx(expected, abs=1e-12)
+        result = losses(method, step).report["capacity_discrete"].item()
+        assert result == pytest.approx(expected, abs=1e-12)
 
 
 def test_factor_vae_at_gamma_0_is_the_vae_on_the_first_batch() -> None:
@@ -224,26 +224,26 @@ def test_factor_vae_at_gamma_0_is_the_vae_on_the_first_batch() -> None:
     assert method.losses(parts, x, noise, 0).minimise["vae"] == vae.minimise["vae"]
 
 
-def test_the_discriminator_descends_on_its_cross_entropy() -> None:
+def test_the_discriminator_minimises_its_cross_entropy() -> None:
     """−(1/2b) Σ [ln D(z) + ln(1 − D(z′))], z′ the second batch's codes, shuffled as Algorithm 1."""
     method = make("factor-vae")
     parts, x, noise = world(method, seed=1)
     order = noise["order"].argsort(dim=0)
-    assert not (order == order[:, :1]).all()  # as chance has it once in 216
-    z = passed(parts, x[:3], noise["z"])[2]
-    other = passed(parts, x[3:], noise["z_second"])[2]
+    assert not (order == order[:, :1]).all()  # its probability is 1 in 216
+    z = vae_terms(parts, x[:3], noise["z"])[2]
+    other = vae_terms(parts, x[3:], noise["z_second"])[2]
     shuffled = torch.stack([other[order[:, j], j] for j in range(4)], dim=1)
     logits = torch.cat([parts["discriminator"](z), parts["discriminator"](shuffled)])
     expected = functional.cross_entropy(logits, torch.tensor([0, 0, 0, 1, 1, 1]))
-    found = method.losses(parts, x, noise, 0).minimise["discriminator"]
-    torch.testing.assert_close(found, expected)
+    result = method.losses(parts, x, noise, 0).minimise["discriminator"]
+    torch.testing.assert_close(result, expected)
 
 
-def test_factor_vae_takes_two_batches_of_two() -> None:
+def test_factor_vae_needs_two_batches_of_at_least_two_images() -> None:
     method = make("factor-vae")
     parts, x, noise = world(method)
     for images in (2, 3, 5):
-        with pytest.raises(UserError, match=f"{images} images: a step takes two batches"):
+        with pytest.raises(ArgumentError, match=f"={images}: must be even and at least 4"):
             method.losses(parts, x[:images], noise, 0)
 
 
@@ -252,11 +252,11 @@ def test_factor_vae_takes_two_batches_of_two() -> None:
 def test_beta_tcvae_at_1_is_the_vae_with_a_sampled_kl(stratified: bool, dataset_size: int) -> None:
     method = make("beta-tcvae", beta=1.0, dataset_size=dataset_size, stratified=stratified)
     parts, x, noise = world(method)
-    mean, std, z, _, reconstruction = passed(parts, x, noise["z"])
+    mean, std, z, _, reconstruction = vae_terms(parts, x, noise["z"])
     q, p = torch.distributions.Normal(mean, std), torch.distributions.Normal(0.0, 1.0)
     sampled = (q.log_prob(z) - p.log_prob(z)).sum(dim=1).mean()
-    found = method.losses(parts, x, noise, 0).minimise["vae"]
-    torch.testing.assert_close(found, reconstruction + sampled)
+    result = method.losses(parts, x, noise, 0).minimise["vae"]
+    torch.testing.assert_close(result, reconstruction + sampled)
 
 
 @pytest.mark.parametrize("name", ["dip-vae-i", "dip-vae-ii"])
@@ -266,7 +266,7 @@ def test_dip_vae_at_0_is_the_vae(name: str) -> None:
 
 
 def test_dip_covariances_in_closed_form() -> None:
-    """Two posteriors of one std: C is that of two points, plus std² on its diagonal for II only."""
+    """Two posteriors with equal std: C is that of two points, for II plus std² on the diagonal."""
     from unbraid.methods.base import VAEOutput
     from unbraid.methods.dip_vae_i import DIPVAEI
     from unbraid.methods.dip_vae_ii import DIPVAEII
@@ -278,7 +278,7 @@ def test_dip_covariances_in_closed_form() -> None:
     one, two = DIPVAEI(latent_dim=2), DIPVAEII(latent_dim=2)
     assert one.covariance(code).tolist() == [[1.0, 3.0], [3.0, 9.0]]
     assert two.covariance(code).tolist() == [[1.25, 3.0], [3.0, 13.0]]
-    # λ_od (3² + 3²) + λ_d ((1 − 1)² + (9 − 1)²), and II's with its own diagonal.
+    # λ_od (3² + 3²) + λ_d ((1 − 1)² + (9 − 1)²), and for II with its own diagonal.
     assert one.regulariser(code, 0)[0].item() == pytest.approx(10 * 18 + 100 * 64)
     assert two.regulariser(code, 0)[0].item() == pytest.approx(10 * 18 + 10 * (0.25**2 + 12**2))
 
@@ -300,21 +300,21 @@ def test_dip_covariance_is_that_of_samples() -> None:
     assert error.abs().max() < 4 * 2 * 2**0.5 / 200_000**0.5
 
 
-def test_the_category_is_the_one_that_reconstructs_best() -> None:
+def test_the_predicted_category_has_the_best_reconstruction() -> None:
     method = make("cascade-vae")
     parts, x, _ = world(method)
     with torch.no_grad():
         mean, _ = parts["encoder"](x)
-        found = method.predict_category(parts, x, mean)
-        for image, category in enumerate(found):
-            nats = []
+        result = method.predict_category(parts, x, mean)
+        for image, category in enumerate(result):
+            nlls = []
             for k in range(3):
                 p = method.decode(parts, mean[image : image + 1], torch.tensor([k]))
-                nats.append(-torch.distributions.Bernoulli(p).log_prob(x[image]).sum())
-            assert int(torch.stack(nats).argmin()) == int(category)
+                nlls.append(-torch.distributions.Bernoulli(p).log_prob(x[image]).sum())
+            assert int(torch.stack(nlls).argmin()) == int(category)
 
 
-def test_joint_vae_takes_the_likeliest_category_and_decodes_it_as_one_hot() -> None:
+def test_joint_vae_predicts_the_most_probable_category_and_decodes_it_as_one_hot() -> None:
     method = make("joint-vae")
     parts, x, _ = world(method)
     with torch.no_grad():
@@ -354,7 +354,7 @@ def test_qlae_codes_are_values_of_their_codebook() -> None:
         assert method.traversal_range(parts, 2.0) == (values.min().item(), values.max().item())
 
 
-def test_qlae_passes_the_decoders_gradient_straight_to_the_encoder() -> None:
+def test_qlae_passes_the_gradient_of_the_decoder_straight_through_to_the_encoder() -> None:
     method = make("qlae", quantization_weight=0.0, commitment_weight=0.0)
     parts, x, noise = world(method)
     c = parts["encoder"](x)[0]
@@ -363,6 +363,5 @@ def test_qlae_passes_the_decoders_gradient_straight_to_the_encoder() -> None:
     (upstream,) = torch.autograd.grad(loss, [z])
     weights = [*parts["encoder"].parameters()]
     expected = torch.autograd.grad(c, weights, upstream)
-    found = torch.autograd.grad(method.losses(parts, x, noise, 0).minimise["vae"], weights)
-    for one, other in zip(found, expected, strict=True):
-        torch.testing.assert_close(one, other)
+    result = torch.autograd.grad(method.losses(parts, x, noise, 0).minimise["vae"], weights)
+    torch.testing.assert_close(result, expected)

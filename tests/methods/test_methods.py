@@ -1,4 +1,4 @@
-"""Generic proof over the list of methods."""
+"""Generic tests of every method in METHODS."""
 
 import dataclasses
 import functools
@@ -10,26 +10,27 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.methods.worlds import STEPS, losses, make, surveyed, world
+from tests.methods.worlds import STEPS, losses, make, survey_bars, world
 from torch import Tensor
 
 from unbraid.cli import main
-from unbraid.errors import UserError
+from unbraid.errors import ArgumentError, UserError
 from unbraid.methods import METHODS, Method, find
 from unbraid.methods.cascade_vae import CascadeVAE
 from unbraid.methods.cascade_vae_c import CascadeVAEC
 
 
 class Frozen:
-    """What is detached keeps the value that it had while `recording`.
+    """Replacement of `Tensor.detach` that replays recorded values.
 
-    A loss with a straight-through estimate has the gradient of that loss, not its own.
+    The gradient of a loss with a straight-through estimator is that of the loss with its detached
+    values held constant.
     """
 
     def __init__(self) -> None:
         self.values: list[Tensor] = []
         self.position: int | None = None
-        self.plain = Tensor.detach
+        self.original = Tensor.detach
 
     def recording(self) -> None:
         self.values, self.position = [], None
@@ -39,7 +40,7 @@ class Frozen:
 
     def detach(self, tensor: Tensor) -> Tensor:
         if self.position is None:
-            self.values.append(self.plain(tensor).clone())
+            self.values.append(self.original(tensor).clone())
             return self.values[-1]
         self.position += 1
         return self.values[self.position - 1]
@@ -54,7 +55,7 @@ def frozen(monkeypatch: pytest.MonkeyPatch) -> Frozen:
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("name", METHODS)
-def test_gradients_are_those_of_finite_differences(name: str, step: int, frozen: Frozen) -> None:
+def test_gradients_agree_with_finite_differences(name: str, step: int, frozen: Frozen) -> None:
     method = make(name, l2=1e-2)
     parts, x, noise = world(method)
     generator = torch.Generator().manual_seed(1)
@@ -63,40 +64,39 @@ def test_gradients_are_those_of_finite_differences(name: str, step: int, frozen:
         frozen.recording()
         loss = method.losses(parts, x, noise, step).minimise[group]
         gradients = torch.autograd.grad(loss, weights)
-        along = [torch.randn(w.shape, generator=generator).double() for w in weights]
-        slope = sum(float((g * a).sum()) for g, a in zip(gradients, along, strict=True))
+        direction = [torch.randn(w.shape, generator=generator).double() for w in weights]
+        slope = sum(float((g * d).sum()) for g, d in zip(gradients, direction, strict=True))
         ends = []
         for sign in (1, -1):
             with torch.no_grad():
-                for w, a in zip(weights, along, strict=True):
-                    w += sign * 1e-7 * a
+                for w, d in zip(weights, direction, strict=True):
+                    w += sign * 1e-7 * d
                 frozen.replaying()
                 ends.append(method.losses(parts, x, noise, step).minimise[group].item())
-                for w, a in zip(weights, along, strict=True):
-                    w -= sign * 1e-7 * a
+                for w, d in zip(weights, direction, strict=True):
+                    w -= sign * 1e-7 * d
         numeric = (ends[0] - ends[1]) / 2e-7
         assert abs(slope - numeric) < 1e-4 * max(1.0, abs(slope))
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_steps_of_one_phase_have_one_objective(name: str) -> None:
-    """And every schedule passes into another phase, unless it has but one."""
+def test_steps_have_equal_phases_exactly_if_their_objectives_are_equal(name: str) -> None:
     method = make(name)
     by_phase: dict[Any, list[list[float]]] = {}
     for step in range(16):
-        found = losses(method, step)
-        terms = [*found.minimise.values(), *found.report.values()]
+        result = losses(method, step)
+        terms = [*result.minimise.values(), *result.report.values()]
         by_phase.setdefault(method.phase(step), []).append(torch.hstack(terms).tolist())
     assert all(terms == same[0] for same in by_phase.values() for terms in same)
     firsts = [same[0] for same in by_phase.values()]
     assert all(a != b for i, a in enumerate(firsts) for b in firsts[:i])
 
 
-# Methods that no paper describes.
+# Methods of this project, without a paper.
 OURS = ("chart-vae",)
 
 
-# For every field another value that must change a loss, the schedule or the optimiser.
+# For every field a value that must change a loss, the schedule or the optimiser.
 OTHER = {
     "latent_dim": 3,
     "learning_rate": 3e-4,
@@ -141,26 +141,26 @@ OTHER = {
 
 
 def behaviour(method: Method) -> Iterator[Any]:
-    """The optimiser, the schedule and the losses of 20 steps, what is cheap first."""
+    """Optimiser, schedule and losses of 20 steps; the fastest to compute first."""
     yield method.groups()
     yield [method.resets_optimizer(s) for s in range(20)]
     yield [method.lr_factor(s) for s in range(20)]
     for step in range(20):
-        found = losses(method, step)
-        yield [v.item() for v in found.minimise.values()]
-        yield [v.tolist() for v in found.report.values()]
-    yield surveyed(method)
+        result = losses(method, step)
+        yield [v.item() for v in result.minimise.values()]
+        yield [v.tolist() for v in result.report.values()]
+    yield survey_bars(method)
 
 
 @functools.cache
-def plain_behaviour(name: str) -> list[Any]:
+def default_behaviour(name: str) -> list[Any]:
     return list(behaviour(make(name)))
 
 
 def differs(name: str, method: Method) -> bool:
-    """Whether it behaves unlike the plain one, told at the first difference."""
-    pairs = itertools.zip_longest(behaviour(method), plain_behaviour(name))
-    return any(own != plain for own, plain in pairs)
+    """Whether the method differs from the default one; stops at the first difference."""
+    pairs = itertools.zip_longest(behaviour(method), default_behaviour(name))
+    return any(actual != default for actual, default in pairs)
 
 
 @pytest.mark.parametrize(
@@ -173,12 +173,12 @@ def test_every_hyperparameter_changes_something(name: str, field: str) -> None:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_nothing_changes_where_no_hyperparameter_does(name: str) -> None:
+def test_equal_hyperparameters_give_equal_behaviour(name: str) -> None:
     assert not differs(name, make(name))
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_presets_are_valid_and_differ_from_none(name: str) -> None:
+def test_presets_are_valid(name: str) -> None:
     method = find(name)
     assert "quick" in method.PRESETS
     assert "paper" in method.PRESETS or name in OURS
@@ -200,105 +200,85 @@ def test_help_explains_every_hyperparameter(name: str, capsys: pytest.CaptureFix
             assert re.sub(r"\s+", " ", field.metadata[fact]).lower() in text
 
 
+NOT_NEGATIVE = "must be at least 0"
+
+
 @pytest.mark.parametrize(
-    ("name", "field", "value", "message"),
+    ("name", "field", "value", "rule"),
     [
-        ("vae", "latent_dim", 0, "latent_dim=0: a code needs a dimension; give --latent-dim 1"),
-        ("vae", "learning_rate", 0.0, "a rate is positive"),
-        ("vae", "learning_rate", float("nan"), "every hyperparameter is finite"),
-        ("vae", "l2", -1.0, "not negative"),
-        ("beta-vae", "beta", -1.0, "not negative"),
-        ("cascade-vae-c", "latent_dim", 1, "m=1 leaves nothing to cascade; give --latent-dim 2"),
-        ("cascade-vae", "latent_dim", 1, "m=1 leaves nothing to cascade"),
-        ("cascade-vae", "categories", 1, "K=1 leaves nothing to choose; give --categories 2"),
-        ("cascade-vae", "beta_low", 11.0, "no more than a closed one .beta_high=10.0."),
-        ("cascade-vae", "beta_low", -0.1, "not negative"),
-        ("cascade-vae", "stage_steps", 0, "a stage has steps"),
-        ("cascade-vae", "warmup_stages", -1, "a count"),
-        ("cascade-vae", "pair_penalty", -1.0, "must stay convex"),
-        ("chart-vae", "categories", 1, "K=1 leaves nothing to choose; give --categories 2"),
-        (
-            "chart-vae",
-            "pair_penalty",
-            -1.0,
-            "a weight is not negative; give --pair_penalty 0 or more",
-        ),
-        ("chart-vae", "beta_start", -1.0, "a weight is not negative; give --beta-start 0"),
-        ("chart-vae", "beta_end", 0.0, "in equal ratios; give --beta-end more than 0"),
-        ("chart-vae", "beta_end", 201.0, "β falls from beta_start=200.0 in equal ratios"),
-        ("chart-vae", "beta", -1.0, "a weight is not negative; give --beta 0 or more"),
-        (
-            "chart-vae",
-            "beta_anneal_steps",
-            0,
-            "a fall takes steps; give --beta-anneal-steps 1 or more",
-        ),
-        ("chart-vae", "survey_step", 0, "steps come before it; give --survey-step 1 or more"),
-        ("chart-vae", "charts", 0, "a count; give --charts 1 or more"),
-        ("chart-vae", "chart_images", 1, "a chart has images; give --chart-images 2 or more"),
-        ("chart-vae", "gap", 0.9, "what is cut is longer than what is kept; give --gap 1"),
-        (
-            "chart-vae",
-            "pseudo_label_fraction",
-            1.0,
-            "a share of a batch; give --pseudo-label-fraction 0 to below 1",
-        ),
-        ("chart-vae", "pseudo_label_fraction", -0.1, "a share of a batch"),
-        (
-            "chart-vae",
-            "lr_factor_after_survey",
-            0.0,
-            "a rate is positive; give --lr_factor_after_survey more than 0",
-        ),
-        (
-            "chart-vae",
-            "lr_decay_end",
-            8,
-            "falls from lr_decay_start=8 on; give --lr-decay-end more than 8",
-        ),
-        ("annealed-vae", "gamma", -1.0, "gamma=-1.0: a weight is not negative; give --gamma 0"),
-        ("annealed-vae", "capacity", -1.0, "a KL is not negative; give --capacity 0 or more"),
-        ("annealed-vae", "capacity_steps", 0, "a rise takes steps; give --capacity-steps 1"),
-        ("factor-vae", "gamma", -1.0, "gamma=-1.0: a weight is not negative; give --gamma 0"),
-        ("factor-vae", "discriminator_learning_rate", 0.0, "a rate is positive"),
-        ("factor-vae", "discriminator_hidden_dim", 0, "a layer has units"),
-        ("beta-tcvae", "alpha", -1.0, "a weight is not negative; give --alpha 0 or more"),
-        ("beta-tcvae", "beta", -1.0, "a weight is not negative; give --beta 0 or more"),
-        ("beta-tcvae", "gamma", -1.0, "a weight is not negative; give --gamma 0 or more"),
-        ("beta-tcvae", "dataset_size", 1, "dataset_size=1: a batch comes from it"),
-        ("dip-vae-i", "lambda_diagonal", -1.0, "not negative; give --lambda-diagonal 0 or more"),
-        ("dip-vae-ii", "lambda_off_diagonal", -1.0, "not negative"),
-        ("joint-vae", "categories", 1, "K=1 leaves nothing to choose"),
-        ("joint-vae", "gamma", -1.0, "a weight is not negative"),
-        ("joint-vae", "capacity", -1.0, "a KL is not negative"),
-        ("joint-vae", "capacity_discrete", 1.2, "holds 0 to ln K=1.0986; give --capacity-discrete"),
-        ("joint-vae", "capacity_discrete", -0.1, "holds 0 to ln K"),
-        ("joint-vae", "capacity_steps", 0, "a rise takes steps"),
-        ("joint-vae", "temperature", 0.0, "temperature=0.0: it divides the logits; give --temp"),
-        ("qlae", "codebook_size", 1, "codebook_size=1: a codebook of 2 to 1000 values fits"),
-        ("qlae", "codebook_size", 1001, "codebook_size=1001: a codebook of 2 to 1000 values fits"),
-        ("qlae", "quantization_weight", -1.0, "a weight is not negative"),
-        ("qlae", "commitment_weight", -1.0, "a weight is not negative"),
-        ("qlae", "weight_decay", -1.0, "a weight is not negative; give --weight-decay 0"),
+        ("vae", "latent_dim", 0, "must be at least 1; set `latent_dim` to 1 or more"),
+        ("vae", "learning_rate", 0.0, "must be greater than 0"),
+        ("vae", "learning_rate", float("nan"), "must be finite"),
+        ("vae", "l2", -1.0, NOT_NEGATIVE),
+        ("beta-vae", "beta", -1.0, NOT_NEGATIVE),
+        ("cascade-vae-c", "latent_dim", 1, "must be at least 2; set `latent_dim` to 2 or more"),
+        ("cascade-vae", "latent_dim", 1, "must be at least 2"),
+        ("cascade-vae", "categories", 1, "must be at least 2; set `categories` to 2 or more"),
+        ("cascade-vae", "beta_low", 11.0, "must be at most beta_high=10.0"),
+        ("cascade-vae", "beta_low", -0.1, NOT_NEGATIVE),
+        ("cascade-vae", "stage_steps", 0, "must be at least 1"),
+        ("cascade-vae", "warmup_stages", -1, NOT_NEGATIVE),
+        ("cascade-vae", "pair_penalty", -1.0, NOT_NEGATIVE),
+        ("chart-vae", "categories", 1, "must be at least 2"),
+        ("chart-vae", "pair_penalty", -1.0, NOT_NEGATIVE),
+        ("chart-vae", "beta_start", -1.0, NOT_NEGATIVE),
+        ("chart-vae", "beta_end", 0.0, "must be greater than 0 and at most beta_start=200.0"),
+        ("chart-vae", "beta_end", 201.0, "must be greater than 0 and at most beta_start=200.0"),
+        ("chart-vae", "beta", -1.0, NOT_NEGATIVE),
+        ("chart-vae", "beta_anneal_steps", 0, "must be at least 1"),
+        ("chart-vae", "survey_step", 0, "must be at least 1"),
+        ("chart-vae", "charts", 0, "must be at least 1"),
+        ("chart-vae", "chart_images", 1, "must be at least 2"),
+        ("chart-vae", "gap", 0.9, "must be at least 1"),
+        ("chart-vae", "pseudo_label_fraction", 1.0, "must be at least 0 and less than 1"),
+        ("chart-vae", "pseudo_label_fraction", -0.1, "must be at least 0 and less than 1"),
+        ("chart-vae", "lr_factor_after_survey", 0.0, "must be greater than 0"),
+        ("chart-vae", "lr_decay_end", 8, "must be greater than lr_decay_start=8"),
+        ("annealed-vae", "gamma", -1.0, NOT_NEGATIVE),
+        ("annealed-vae", "capacity", -1.0, NOT_NEGATIVE),
+        ("annealed-vae", "capacity_steps", 0, "must be at least 1"),
+        ("factor-vae", "gamma", -1.0, NOT_NEGATIVE),
+        ("factor-vae", "discriminator_learning_rate", 0.0, "must be greater than 0"),
+        ("factor-vae", "discriminator_hidden_dim", 0, "must be at least 1"),
+        ("beta-tcvae", "alpha", -1.0, NOT_NEGATIVE),
+        ("beta-tcvae", "beta", -1.0, NOT_NEGATIVE),
+        ("beta-tcvae", "gamma", -1.0, NOT_NEGATIVE),
+        ("beta-tcvae", "dataset_size", 1, "must be at least 2"),
+        ("dip-vae-i", "lambda_diagonal", -1.0, NOT_NEGATIVE),
+        ("dip-vae-ii", "lambda_off_diagonal", -1.0, NOT_NEGATIVE),
+        ("joint-vae", "categories", 1, "must be at least 2"),
+        ("joint-vae", "gamma", -1.0, NOT_NEGATIVE),
+        ("joint-vae", "capacity", -1.0, NOT_NEGATIVE),
+        ("joint-vae", "capacity_discrete", 1.2, "must be between 0 and ln K=1.0986 for K=3"),
+        ("joint-vae", "capacity_discrete", -0.1, "must be between 0 and ln K=1.0986 for K=3"),
+        ("joint-vae", "capacity_steps", 0, "must be at least 1"),
+        ("joint-vae", "temperature", 0.0, "must be greater than 0"),
+        ("qlae", "codebook_size", 1, "must be between 2 and 1000"),
+        ("qlae", "codebook_size", 1001, "must be between 2 and 1000"),
+        ("qlae", "quantization_weight", -1.0, NOT_NEGATIVE),
+        ("qlae", "commitment_weight", -1.0, NOT_NEGATIVE),
+        ("qlae", "weight_decay", -1.0, NOT_NEGATIVE),
     ],
 )
-def test_values_out_of_range_are_named(name: str, field: str, value: float, message: str) -> None:
-    with pytest.raises(UserError, match=message):
+def test_values_out_of_range_are_reported(name: str, field: str, value: float, rule: str) -> None:
+    with pytest.raises(ArgumentError) as raised:
         make(name, **{field: value})
+    assert str(raised.value).startswith(f"{field}={value}: {rule}")
+    assert raised.value.remedy.startswith(f"set `{field}` to ")
 
 
-def test_unknown_method_is_named() -> None:
-    with pytest.raises(UserError, match="method 'gan': unknown; give one of vae"):
+def test_an_unknown_method_is_reported() -> None:
+    with pytest.raises(UserError, match="method 'gan': unknown"):
         find("gan")
 
 
-def test_sixteen_must_divide_the_image() -> None:
-    with pytest.raises(UserError, match="images of 8×28: the networks take sides of 16 to 256"):
+def test_images_that_are_too_small_are_reported() -> None:
+    with pytest.raises(ArgumentError, match="height and width must be between 16 and 256 pixels"):
         find("vae")().build((1, 8, 28))
 
 
-def test_fresh_weights_keep_the_scale_of_their_input() -> None:
-    """He's rule: no layer's activations vanish or explode at the start."""
+def test_initial_weights_preserve_the_scale_of_their_inputs() -> None:
+    """He initialisation: the activations of no layer vanish or explode."""
     torch.manual_seed(0)
     parts = find("vae")(latent_dim=10).build((1, 64, 64))
     x = torch.randn(16, 1, 64, 64)
@@ -309,8 +289,8 @@ def test_fresh_weights_keep_the_scale_of_their_input() -> None:
     assert np.log(std.mean().item()) == pytest.approx(np.log(np.log(2)), abs=0.5)
 
 
-def test_a_stage_begins_where_a_weight_changes_or_d_opens() -> None:
-    """Stages of 10: the third opens d alone; with three dimensions the fifth opens nothing."""
+def test_a_stage_begins_when_a_kl_weight_changes_or_d_opens() -> None:
+    """Stages of 10 steps: the third opens d only; with three dimensions the fifth opens nothing."""
     cascade = CascadeVAE(latent_dim=3, stage_steps=10, warmup_stages=2)
     assert [s for s in range(90) if cascade.begins_stage(s)] == [10, 20, 30]
     without = CascadeVAEC(latent_dim=3, stage_steps=10)

@@ -1,4 +1,4 @@
-"""The cascade's schedules, as the published tables."""
+"""Schedules against the published ones."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from unbraid.methods.cascade_vae_c import CascadeVAEC
 
 
 @pytest.mark.parametrize(
-    ("step", "opened", "discrete"),
+    ("step", "num_open", "discrete"),
     [
         # Official code, stages of 20,000: four stages open 1–4 dimensions, the fifth opens d with
         # four dimensions still open, dimensions 5 and 6 open at 100k and 120k.
@@ -25,28 +25,30 @@ from unbraid.methods.cascade_vae_c import CascadeVAEC
         (299_999, 6, True),
     ],
 )
-def test_cascade_vae_opens_as_the_official_code(step: int, opened: int, discrete: bool) -> None:
+def test_cascade_vae_has_the_schedule_of_the_official_code(
+    step: int, num_open: int, discrete: bool
+) -> None:
     method = CascadeVAE(latent_dim=6, beta_low=1.0)
-    assert method.betas(step) == (1.0,) * opened + (10.0,) * (6 - opened)
+    assert method.betas(step) == (1.0,) * num_open + (10.0,) * (6 - num_open)
     assert method.discrete_is_open(step) is discrete
 
 
-@pytest.mark.parametrize(("step", "opened"), [(0, 1), (19_999, 1), (20_000, 2), (180_000, 10)])
-def test_cascade_vae_c_opens_one_a_stage(step: int, opened: int) -> None:
+@pytest.mark.parametrize(("step", "num_open"), [(0, 1), (19_999, 1), (20_000, 2), (180_000, 10)])
+def test_cascade_vae_c_opens_one_dimension_per_stage(step: int, num_open: int) -> None:
     method = CascadeVAEC(latent_dim=10, beta_low=0.7)
-    assert method.betas(step) == (0.7,) * opened + (10.0,) * (10 - opened)
+    assert method.betas(step) == (0.7,) * num_open + (10.0,) * (10 - num_open)
 
 
-def test_cascade_never_opens_more_than_there_are() -> None:
+def test_the_cascade_opens_at_most_all_dimensions() -> None:
     assert schedules.cascade(9, 3, 1.0, 10.0) == (1.0, 1.0, 1.0)
     assert schedules.cascade(0, 3, 1.0, 10.0) == (10.0, 10.0, 10.0)
 
 
-def test_adam_restarts_only_when_a_dimension_opens() -> None:
+def test_adam_is_reset_only_when_a_dimension_opens() -> None:
     method = CascadeVAE(latent_dim=6, restart_adam=True)
-    restarts = [s for s in range(0, 200_001, 20_000) if method.resets_optimizer(s)]
+    resets = [s for s in range(0, 200_001, 20_000) if method.resets_optimizer(s)]
     # Not at 0, and not at 80k, where only d opens.
-    assert restarts == [20_000, 40_000, 60_000, 100_000, 120_000]
+    assert resets == [20_000, 40_000, 60_000, 100_000, 120_000]
     assert not any(method.resets_optimizer(s) for s in (1, 19_999, 20_001))
     assert not CascadeVAE(latent_dim=6).resets_optimizer(20_000)
 
@@ -54,5 +56,5 @@ def test_adam_restarts_only_when_a_dimension_opens() -> None:
 @pytest.mark.parametrize(
     ("step", "nats"), [(0, 0.0), (1, 40 / 300_000), (150_000, 20.0), (300_000, 40.0), (10**6, 40.0)]
 )
-def test_a_capacity_rises_and_stays(step: int, nats: float) -> None:
+def test_a_capacity_increases_linearly_and_then_stays_constant(step: int, nats: float) -> None:
     assert schedules.capacity(step, 300_000, 40.0) == pytest.approx(nats)

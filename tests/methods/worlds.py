@@ -1,4 +1,4 @@
-"""A small world in double precision for every method: parts, a batch, noise, short schedules."""
+"""Small inputs for every method in double precision: modules, a batch, noise, short schedules."""
 
 import dataclasses
 from typing import Any
@@ -23,22 +23,23 @@ STAGED = {
     "lr_decay_start": 8,
     "lr_decay_end": 16,
 }
-# Steps in each stage of STAGED: before and after each opening, d closed and open; a capacity at 0,
-# on its rise, and at its end; and a β at the top of its fall, on it, and after a survey.
+# Steps in every stage of STAGED: before and after each opening, d closed and open; a capacity at 0,
+# during its increase and at its end; β at the start of its decay, during it and after a survey.
 STEPS = (0, 4, 7, 100)
 
 
 def make(name: str, **hyperparameters: Any) -> Method:
     method = find(name)
     names = {f.name for f in dataclasses.fields(method)}
-    chosen = {k: v for k, v in {**STAGED, **hyperparameters}.items() if k in names}
-    return method(**chosen)
+    values = {k: v for k, v in {**STAGED, **hyperparameters}.items() if k in names}
+    return method(**values)
 
 
 def world(method: Method, seed: int = 0) -> tuple[nn.ModuleDict, Tensor, dict[str, Tensor]]:
-    """Parts, a batch and noise in double precision.
+    """Modules, a batch and noise in double precision.
 
-    Biases are random, as zero ones put every empty patch on the ReLU's kink, where no gradient is.
+    Biases are random: with biases of 0, every empty patch is at the kink of the ReLU, which has no
+    gradient.
     """
     torch.manual_seed(seed)
     parts = method.build(SHAPE).double()
@@ -56,26 +57,26 @@ def losses(method: Method, step: int, seed: int = 0) -> Losses:
 
 
 def bars() -> np.ndarray:
-    """Bars of 2, 4 and 6 rows at 40 places a pixel apart, (120, 1, 8, 64), length by length."""
+    """Bars of 2, 4 and 6 rows at 40 positions a pixel apart, (120, 1, 8, 64), length by length."""
     images = np.zeros((3, 40, 1, 8, 64), np.uint8)
     for kind in range(3):
-        for place in range(40):
-            images[kind, place, 0, : 2 * kind + 2, place : place + 12] = 1
+        for position in range(40):
+            images[kind, position, 0, : 2 * kind + 2, position : position + 12] = 1
     return images.reshape(-1, 1, 8, 64)
 
 
-def surveyed(method: Method, seed: int = 0) -> list[Any]:
-    """What a survey of these bars, coded by their place alone, does to the parts and to a batch."""
+def survey_bars(method: Method, seed: int = 0) -> list[Any]:
+    """Report, batch and weights after a survey of these bars, whose code is their position."""
     torch.manual_seed(seed)
     parts = method.build((1, 16, 32))
-    place_nz = np.zeros((120, method.latent_dim), np.float32)
-    place_nz[:, 0] = np.tile(np.linspace(-2, 2, 40), 3)
-    std_nz = np.ones_like(place_nz)
+    mean_nz = np.zeros((120, method.latent_dim), np.float32)
+    mean_nz[:, 0] = np.tile(np.linspace(-2, 2, 40), 3)
+    std_nz = np.ones_like(mean_nz)
     std_nz[:, 0] = 0.1
     images = bars().reshape(-1, 1, 16, 32)
-    drawn = torch.Generator().manual_seed(seed)
-    dataset = DatasetView(lambda i: images[i], lambda: Codes(place_nz, std_nz), drawn)
-    told = method.survey(parts, dataset)
-    index, given = method.sample_batch(parts, torch.arange(8), drawn)
+    generator = torch.Generator().manual_seed(seed)
+    dataset = DatasetView(lambda i: images[i], lambda: Codes(mean_nz, std_nz), generator)
+    report = method.survey(parts, dataset)
+    index, extra = method.sample_batch(parts, torch.arange(8), generator)
     weights = [w.sum().item() for w in parts.state_dict().values()]
-    return [told, index.tolist(), {name: t.tolist() for name, t in given.items()}, weights]
+    return [report, index.tolist(), {name: t.tolist() for name, t in extra.items()}, weights]

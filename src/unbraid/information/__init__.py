@@ -1,7 +1,7 @@
-"""The lecture's identities as functions, in nats: how much a code holds, and how it is spread.
+"""Information-theoretic terms of a VAE, in nats.
 
-E_x KL(q(z|x) ‖ p(z)) = I(x;z) + TC(z) + Σ_i KL(q(z_i) ‖ p(z_i)): of an encoder over a dataset in
-`terms`, by classifier in `density_ratio`, in closed form in `joints`.
+E_x KL(q(z|x) ‖ p(z)) = I(x;z) + TC(z) + Σ_i KL(q(z_i) ‖ p(z_i)): for an encoder and a dataset in
+`terms`, estimated by a classifier in `density_ratio`, in closed form in `joints`.
 """
 
 from unbraid.information.aggregate import (

@@ -1,43 +1,87 @@
-"""CascadeVAE's discrete code: the exact minimiser over a batch.
+"""CascadeVAE's discrete code: exact minimisation over a batch.
 
 Jeong & Song 2019, Eq. 8: minimise Σ_b cost[b, d_b] + λ′ Σ_{a<b} 1[d_a = d_b] over all d. The
-pairwise term of a class with n samples is λ′ n(n−1)/2, so the k-th sample costs λ′(k−1) more:
-convex in the counts, hence a min-cost flow.
+pair penalty of a category with n samples is λ′ n(n−1)/2, so its n-th sample adds λ′(n−1): the
+penalty is convex in the counts, and the problem is a min-cost flow.
 
-The optimum is reached by exchanges. With the counts given, the best cost is an M-convex function
-of them; the sum with a separable convex function is M-convex again, and for such a function a
-point that no exchange of one unit between two classes improves is a global minimum (Murota 2003,
-Discrete Convex Analysis, Theorem 6.26), which steepest descent reaches. One unit from class i to
-class j moves along the shortest path i → … → j, where an arc u → v is the cheapest move of a
-sample in u to v.
+The algorithm exchanges samples between categories. For given counts, the lowest cost is an M-convex
+function of the counts. The sum with a separable convex function is M-convex too, and for such a
+function a point that no exchange of one unit between two categories improves is a global minimum
+(Murota 2003, Discrete Convex Analysis, Theorem 6.26), which steepest descent reaches. One unit
+moves from category i to category j along the shortest path i → … → j, where the length of an arc
+u → v is the smallest extra cost of moving a sample from u to v.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-# Exchanges that a search may take, and whether some search would have taken more; see `bounded`.
+# Limit of exchanges, and whether a search needed more, of each active `bounded` context.
 _bounds: list[tuple[int, list[Tensor]]] = []
 
 
 def assign(cost_bk: Float[Tensor, "b k"], pair_penalty: float) -> Int[Tensor, " b"]:
-    """The category of each sample of a batch, exactly. Costs and λ′ ≥ 0 in nats.
+    """Assign a category to each sample of a batch at the lowest total cost, exactly.
 
-    Ties are settled by whatever order the search meets them in; the total is the minimum. Under
-    `torch.vmap` all batches are searched at once.
+    Ties are broken arbitrarily. Under `torch.vmap` all batches are solved at once.
+
+    Parameters
+    ----------
+    cost_bk : tensor, shape (b, k)
+        Cost of each category for each sample, nats.
+    pair_penalty : float
+        λ′, cost of each pair in the same category, 0 or more, nats.
+
+    Returns
+    -------
+    tensor of int, shape (b,)
+        Categories that minimise `total`.
+
+    References
+    ----------
+    Jeong and Song, "Learning Discrete and Continuous Factors of Data via Alternating
+    Disentanglement", 2019, Eq. 8.
+
+    Examples
+    --------
+    >>> cost = torch.tensor([[0.0, 1.0], [0.0, 2.0], [0.0, 9.0]])
+    >>> assign(cost, pair_penalty=0.1).tolist()
+    [0, 0, 0]
+    >>> assign(cost, pair_penalty=0.8).tolist()
+    [1, 0, 0]
     """
-    return _Assign.apply(cost_bk, pair_penalty)
+    return _Assign.apply(  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        cost_bk, pair_penalty
+    )
 
 
 def assign_each(cost_pbk: Float[Tensor, "p b k"], pair_penalty: float) -> Int[Tensor, "p b"]:
-    """`assign` for p independent batches at once."""
+    """Assign categories to the samples of p independent batches at once, as `assign` does.
+
+    Parameters
+    ----------
+    cost_pbk : tensor, shape (p, b, k)
+        Cost of each category for each sample of each batch, nats.
+    pair_penalty : float
+        λ′, cost of each pair in the same category, 0 or more, nats.
+
+    Returns
+    -------
+    tensor of int, shape (p, b)
+        Categories.
+
+    Examples
+    --------
+    >>> assign_each(torch.zeros(2, 4, 2), pair_penalty=1.0).sum(dim=1).tolist()
+    [2, 2]
+    """
     cost = cost_pbk.double()
     category_pb = cost.argmin(dim=2)
     tolerance = 1e-12 * (cost.abs().amax() + pair_penalty * cost.shape[1])
@@ -55,12 +99,21 @@ def assign_each(cost_pbk: Float[Tensor, "p b k"], pair_penalty: float) -> Int[Te
 
 
 @contextlib.contextmanager
-def bounded(exchanges: int) -> Iterator[list[Tensor]]:
-    """Searches of just so many exchanges, which never wait for the device to tell its progress.
+def bounded(exchanges: int) -> Generator[list[Tensor]]:
+    """Limit the exchanges of every search in this context, without synchronising with the device.
 
-    Gives a list to which every search adds whether it would have gone on: if one is true, what was
-    found may not be the minimum. A search takes few exchanges where λ′ b is small beside the
-    costs' differences, and b at most.
+    A search needs few exchanges if λ′ b is small compared with the differences between costs, and
+    never more than b.
+
+    Parameters
+    ----------
+    exchanges : int
+        Number of exchanges of each search.
+
+    Yields
+    ------
+    list of scalar bool tensor
+        For each search, whether it needed more exchanges; then its result may not be the minimum.
     """
     unsettled: list[Tensor] = []
     _bounds.append((exchanges, unsettled))
@@ -73,7 +126,28 @@ def bounded(exchanges: int) -> Iterator[list[Tensor]]:
 def total(
     cost_bk: Float[Tensor, "b k"], category_b: Int[Tensor, " b"], pair_penalty: float
 ) -> Float[Tensor, ""]:
-    """What `assign` minimises, nats over the whole batch."""
+    """Compute the total cost that `assign` minimises.
+
+    Parameters
+    ----------
+    cost_bk : tensor, shape (b, k)
+        Cost of each category for each sample, nats.
+    category_b : tensor of int, shape (b,)
+        Category of each sample.
+    pair_penalty : float
+        λ′, cost of each pair in the same category, nats.
+
+    Returns
+    -------
+    scalar tensor
+        Σ_b cost[b, d_b] + λ′ Σ_{a<b} 1[d_a = d_b], nats over the whole batch.
+
+    Examples
+    --------
+    >>> cost = torch.tensor([[1.0, 5.0], [2.0, 5.0], [4.0, 0.5]])
+    >>> total(cost, torch.tensor([0, 0, 1]), pair_penalty=0.25)
+    tensor(3.7500)
+    """
     counts_k = torch.bincount(category_b, minlength=cost_bk.shape[1]).to(cost_bk.dtype)
     unary = cost_bk.gather(1, category_b[:, None]).sum()
     return unary + pair_penalty * (counts_k * (counts_k - 1)).sum() / 2
@@ -82,15 +156,15 @@ def total(
 def _best_exchange(
     cost_pbk: Float[Tensor, "p b k"], category_pb: Int[Tensor, "p b"], pair_penalty: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The best move of one unit between two classes, per problem.
+    """Find the best exchange of one unit between two categories, for each problem.
 
-    Returns its gain, its two classes, the sample that moves along each arc, and the next class
-    on the shortest path between any two.
+    Returns the change of the total cost, the two categories, the sample that moves along each arc,
+    and the next category on the shortest path between any two.
     """
     p, _, k = cost_pbk.shape
     current_pb1 = cost_pbk.gather(2, category_pb[:, :, None])
     member_pbk = torch.nn.functional.one_hot(category_pb, k).bool()
-    # arc[p, i, j]: the least extra cost of moving one sample of class i to class j.
+    # distance_pij: smallest extra cost of moving one sample of category i to category j.
     extra_pbij = (cost_pbk - current_pb1)[:, :, None, :].expand(-1, -1, k, -1)
     extra_pbij = extra_pbij.masked_fill(~member_pbk[..., None], torch.inf)
     distance_pij, mover_pij = extra_pbij.min(dim=1)
@@ -118,23 +192,23 @@ def _apply(
     mover_pij: Tensor,
     after_pij: Tensor,
 ) -> None:
-    """Move one sample along every arc of each active problem's path, in place."""
+    """Move one sample along each arc of the path of every active problem, in place."""
     here_p = start_p
     for _ in range(mover_pij.shape[1] - 1):
-        walking_p = active_p & (here_p != end_p)
-        # Where nobody walks, a sample is given the category that it has.
+        moving_p = active_p & (here_p != end_p)
+        # In other problems, a sample is assigned the category that it already has.
         problem_p = torch.arange(len(here_p), device=here_p.device)
-        following_p = torch.where(walking_p, after_pij[problem_p, here_p, end_p], here_p)
+        following_p = torch.where(moving_p, after_pij[problem_p, here_p, end_p], here_p)
         mover_p1 = mover_pij[problem_p, here_p, following_p][:, None]
-        own_p1 = category_pb.gather(1, mover_p1)
+        current_p1 = category_pb.gather(1, mover_p1)
         category_pb.scatter_(
-            1, mover_p1, torch.where(walking_p, following_p, own_p1[:, 0])[:, None]
+            1, mover_p1, torch.where(moving_p, following_p, current_p1[:, 0])[:, None]
         )
         here_p = following_p
 
 
 class _Assign(torch.autograd.Function):
-    """`assign_each` for one batch; a batch axis that vmap adds becomes its problems."""
+    """`assign_each` for one batch; under vmap, the batched axis becomes the axis p."""
 
     @staticmethod
     def forward(cost_bk: Tensor, pair_penalty: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""β-VAE (Higgins et al. 2017): a heavier KL, which penalises the total correlation indirectly."""
+"""β-VAE (Higgins et al. 2017): a larger KL weight penalises the total correlation indirectly."""
 
 from __future__ import annotations
 
@@ -10,10 +10,20 @@ from unbraid.methods.base import Method, Preset, hyperparameter
 
 @dataclass(frozen=True)
 class BetaVAE(Method):
-    """Maximises E[ln p(x|z)] − β KL(q(z|x) ‖ p(z)) (Higgins et al. 2017, Eq. 4).
+    """β-VAE: maximises E[ln p(x|z)] − β KL(q(z|x) ‖ p(z)).
 
-    β = 1 is the VAE. By KL = I(x;z) + TC(z) + Σ_z KL(q(z) ‖ p(z)) in expectation over x, a β above
-    1 penalises TC(z), and costs the information I(x;z) as well.
+    β = 1 is the VAE. In expectation over x, KL = I(x;z) + TC(z) + Σ_i KL(q(z_i) ‖ p(z_i)): a β
+    greater than 1 penalises TC(z), but the information I(x;z) as well.
+
+    References
+    ----------
+    Higgins et al., "β-VAE: Learning Basic Visual Concepts with a Constrained Variational
+    Framework", 2017, Eq. 4.
+
+    Examples
+    --------
+    >>> BetaVAE(latent_dim=2, beta=4.0).betas(step=0)
+    (4.0, 4.0)
     """
 
     name: ClassVar[str] = "beta-vae"
@@ -32,7 +42,7 @@ class BetaVAE(Method):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(self.beta >= 0, "beta", "a weight is not negative", "0 or more; 1 is the VAE")
+        self.require_at_least(0, "beta")
 
     def betas(self, step: int) -> tuple[float, ...]:
         return (self.beta,) * self.latent_dim

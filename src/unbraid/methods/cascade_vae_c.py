@@ -1,4 +1,4 @@
-"""CascadeVAE-C (Jeong & Song 2019, §3): information cascades through the dimensions, one by one."""
+"""CascadeVAE-C (Jeong & Song 2019, §3): dimensions open one after another."""
 
 from __future__ import annotations
 
@@ -11,18 +11,30 @@ from unbraid.methods.base import Method, Preset, hyperparameter
 
 @dataclass(frozen=True)
 class CascadeVAEC(Method):
-    """Maximises E[ln p(x|z)] − β_l KL(z_{1:i}) − β_h KL(z_{i+1:m}), i growing stage by stage.
+    """CascadeVAE-C: maximises E[ln p(x|z)] − β_l KL(z_{1:i}) − β_h KL(z_{i+1:m}), i = 1, 2, ….
 
-    Jeong & Song 2019, Eq. 5. While dimension i opens, I(x; z_{1:i}) = I(x; z_{1:i−1}) + I(x; z_i)
-    − I(z_{1:i−1}; z_i) can only grow by what the earlier dimensions do not hold yet, which keeps
-    each summand of TC(z) = Σ_{i≥2} I(z_{1:i−1}; z_i) small.
+    Each stage opens one more dimension: its β is lowered from β_h to β_l. Then
+    I(x; z_{1:i}) = I(x; z_{1:i−1}) + I(x; z_i) − I(z_{1:i−1}; z_i) can only increase by information
+    that the earlier dimensions do not encode, which keeps each summand of
+    TC(z) = Σ_{i≥2} I(z_{1:i−1}; z_i) small.
+
+    References
+    ----------
+    Jeong and Song, "Learning Discrete and Continuous Factors of Data via Alternating
+    Disentanglement", 2019, Eq. 5.
+
+    Examples
+    --------
+    >>> method = CascadeVAEC(latent_dim=3, beta_low=1.0, beta_high=10.0, stage_steps=100)
+    >>> method.betas(step=100)
+    (1.0, 1.0, 10.0)
     """
 
     name: ClassVar[str] = "cascade-vae-c"
     title: ClassVar[str] = "CascadeVAE-C"
     PRESETS: ClassVar[dict[str, Preset]] = {
         "paper": Preset(
-            "official code and Table 1, m = 10 (with m = 5, β_l = 0.7)",
+            "official code and Table 1, m = 10 (for m = 5, β_l = 0.7)",
             300_000,
             64,
             {"latent_dim": 10, "beta_low": 1.0, "restart_adam": True, "l2": 4e-5},
@@ -35,32 +47,43 @@ class CascadeVAEC(Method):
         ),
     }
 
-    beta_low: float = hyperparameter(1.0, "β_l, weight of an open dimension", "1", "1.0 (m = 10)")
-    beta_high: float = hyperparameter(10.0, "β_h, weight of a closed dimension", "1", "10")
-    stage_steps: int = hyperparameter(20_000, "steps between two openings", "steps", "20000")
+    beta_low: float = hyperparameter(
+        1.0, "weight β_l of the KL of an open dimension", "1", "1.0 (m = 10)"
+    )
+    beta_high: float = hyperparameter(10.0, "weight β_h of the KL of a closed dimension", "1", "10")
+    stage_steps: int = hyperparameter(20_000, "number of steps per stage", "steps", "20000")
     restart_adam: bool = hyperparameter(
         False,
-        "start Adam's moments afresh whenever a dimension opens",
+        "reset Adam's moments whenever a dimension opens",
         "yes or no",
         "yes in the official code; no in Tokui & Sato 2022",
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(
-            self.latent_dim >= 2, "latent_dim", "m=1 leaves nothing to cascade", "2 or more"
-        )
-        self.require(self.beta_low >= 0, "beta_low", "a weight is not negative", "0 or more")
+        self.require_at_least(2, "latent_dim")
+        self.require_at_least(0, "beta_low")
         self.require(
             self.beta_low <= self.beta_high,
             "beta_low",
-            f"an open dimension weighs no more than a closed one (beta_high={self.beta_high})",
+            f"must be at most beta_high={self.beta_high}",
             f"{self.beta_high} or less",
         )
-        self.require(self.stage_steps >= 1, "stage_steps", "a stage has steps", "1 or more")
+        self.require_at_least(1, "stage_steps")
 
     def num_active_dims(self, step: int) -> int:
-        """How many dimensions are open at a step."""
+        """Return the number of open dimensions at a step.
+
+        Parameters
+        ----------
+        step : int
+            Number of steps already done.
+
+        Returns
+        -------
+        int
+            Number of open dimensions by the schedule; it may exceed `latent_dim`.
+        """
         return schedules.num_active_dims_continuous(step, self.stage_steps)
 
     def betas(self, step: int) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""ChartVAE, a method of our own: CascadeVAE's discrete code, begun from charts of the dataset."""
+"""ChartVAE, a method of this project: CascadeVAE with a discrete code initialised by charts."""
 
 from __future__ import annotations
 
@@ -13,62 +13,52 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from unbraid import distributions
-from unbraid.methods import pseudo_labels, schedules
+from unbraid.methods import schedules
 from unbraid.methods.base import DatasetView, Losses, Method, Preset, hyperparameter
 from unbraid.methods.cascade_vae import category_costs, choose_categories
+from unbraid.methods.pseudo_labels import PseudoLabelStore, find_pseudo_labels
 from unbraid.nets import ConvDecoder, ConvEncoder
 
-# A dimension that tells less of an image, in nats, is idle.
-IDLE = 0.3
-# Images that tell how far the encoder's features spread, and the std of a dimension started anew.
-SEEN, STD = 512, 0.3
-# What is left of the rate at the end.
-COOL = 0.05
-
-
-class PseudoLabelStore(nn.Module):
-    """Items of the dataset that have a category, and it; none until a survey names them."""
-
-    item: Tensor
-    category: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.keep(torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64))
-
-    def keep(self, item: Int[Tensor, " i"], category: Int[Tensor, " i"]) -> None:
-        """Take these in place of what was named before."""
-        self.register_buffer("item", item)
-        self.register_buffer("category", category)
-
-    def _load_from_state_dict(
-        self, state_dict: Mapping[str, Any], prefix: str, *rest: Any, **how: Any
-    ) -> None:
-        for name in ("item", "category"):
-            if f"{prefix}{name}" in state_dict:
-                saved = state_dict[f"{prefix}{name}"]
-                self.register_buffer(name, torch.empty_like(saved, device=self.item.device))
-        super()._load_from_state_dict(state_dict, prefix, *rest, **how)
+# Dimensions with a smaller KL, in nats, are inactive.
+MIN_ACTIVE_KL = 0.3
+# Number of images that the scale of a reinitialised dimension is computed from.
+REINIT_IMAGES = 512
+# Posterior standard deviation of a reinitialised dimension.
+REINIT_STD = 0.3
+# Factor of the learning rate at the end of its decay.
+FINAL_LR_FACTOR = 0.05
 
 
 @dataclass(frozen=True)
 class ChartVAE(Method):
-    """CascadeVAE whose discrete code begins from charts of the dataset, without labels.
+    """ChartVAE: CascadeVAE with a discrete code initialised by clustering image neighbourhoods.
 
-    First all dimensions have one β, which falls in equal ratios, so that they come into use one by
-    one. Then the whole dataset is surveyed: images of neighbouring codes fall apart into K parts by
-    their pixels, a category each (`pseudo_labels`), and dimensions that stayed idle start anew.
-    From there the objective is CascadeVAE's (Jeong & Song 2019, Eq. 8) with every dimension open,
-    but that a share of each batch is drawn from the images that were named and has d given.
+    At first all dimensions have the same β, which decays geometrically, so that they become active
+    one after another. Then the method surveys the dataset, a pass over all images: the images of
+    neighbouring codes (a chart) are split into K parts by their pixels, one per category, which
+    gives pseudo-labels, and inactive dimensions are reinitialised. From then on the objective is
+    that of CascadeVAE (Jeong & Song 2019, Eq. 8) with all dimensions open, except that a fraction
+    of each batch is sampled from the images with pseudo-labels, whose d is fixed.
+
+    References
+    ----------
+    Jeong and Song, "Learning Discrete and Continuous Factors of Data via Alternating
+    Disentanglement", 2019, Eq. 8.
+
+    Examples
+    --------
+    >>> method = ChartVAE(latent_dim=2, survey_step=100)
+    >>> method.needs_survey(step=100), method.discrete_is_open(step=100)
+    (True, True)
     """
 
     name: ClassVar[str] = "chart-vae"
     title: ClassVar[str] = "ChartVAE"
     supports_vmap: ClassVar[bool] = False
     PRESETS: ClassVar[dict[str, Preset]] = {
-        "quick": Preset("ours: minutes on two cores", 11_500, 64, {}),
+        "quick": Preset("ours: a few minutes on two cores", 11_500, 64, {}),
         "brief": Preset(
-            "ours: under half the steps, for a look or a study of many runs",
+            "ours: less than half the steps, for quick estimates and studies of many runs",
             5_000,
             64,
             {
@@ -81,74 +71,71 @@ class ChartVAE(Method):
     }
 
     latent_dim: int = hyperparameter(6, "number m of continuous dimensions", "dimensions", "ours")
-    learning_rate: float = hyperparameter(1e-3, "Adam's rate", "per step", "ours")
+    learning_rate: float = hyperparameter(1e-3, "learning rate of Adam", "per step", "ours")
     categories: int = hyperparameter(  # pyright: ignore[reportIncompatibleVariableOverride]
         3, "number K of categories of the discrete code", "categories", "ours"
     )
     pair_penalty: float = hyperparameter(
-        1e-3, "λ′, cost of each pair of a batch that shares a category", "nats", "ours"
+        1e-3, "cost λ′ of each pair of images of a batch in the same category", "nats", "ours"
     )
-    beta_start: float = hyperparameter(200.0, "β from which all dimensions fall", "1", "ours")
-    beta_end: float = hyperparameter(2.0, "β to which they fall", "1", "ours")
-    beta_anneal_steps: int = hyperparameter(3_000, "steps of the fall", "steps", "ours")
-    survey_step: int = hyperparameter(3_500, "when the dataset is surveyed", "step", "ours")
-    charts: int = hyperparameter(1_600, "charts that a survey looks at", "charts", "ours")
-    chart_images: int = hyperparameter(360, "images of a chart", "images", "ours")
+    beta_start: float = hyperparameter(200.0, "β of every dimension at step 0", "1", "ours")
+    beta_end: float = hyperparameter(
+        2.0, "β of every dimension from the end of its decay to the survey", "1", "ours"
+    )
+    beta_anneal_steps: int = hyperparameter(
+        3_000, "number of steps over which β decays", "steps", "ours"
+    )
+    survey_step: int = hyperparameter(
+        3_500, "step before which the dataset is surveyed", "step", "ours"
+    )
+    charts: int = hyperparameter(1_600, "number of charts of the survey", "charts", "ours")
+    chart_images: int = hyperparameter(360, "number of images per chart", "images", "ours")
     gap: float = hyperparameter(
-        1.1, "least ratio between steps across and within parts of a chart", "1", "ours"
+        1.1,
+        "smallest ratio of distances between parts to distances within parts of a chart",
+        "1",
+        "ours",
     )
     reinit_inactive: bool = hyperparameter(
-        True, "start idle dimensions anew after the survey", "yes or no", "ours"
+        True, "reinitialise inactive dimensions after the survey", "yes or no", "ours"
     )
     beta: float = hyperparameter(1.5, "β of every dimension after the survey", "1", "ours")
     pseudo_label_fraction: float = hyperparameter(
-        0.6875, "share of a batch whose category is given by the charts", "0 to below 1", "ours"
+        0.6875, "fraction of each batch that has pseudo-labels, less than 1", "1", "ours"
     )
     lr_factor_after_survey: float = hyperparameter(
-        1.5, "what the rate is multiplied with after the survey", "1", "ours"
+        1.5, "factor of the learning rate after the survey", "1", "ours"
     )
-    lr_decay_start: int = hyperparameter(8_500, "step from which the rate falls", "step", "ours")
+    lr_decay_start: int = hyperparameter(
+        8_500, "step at which the learning rate starts to decay", "step", "ours"
+    )
     lr_decay_end: int = hyperparameter(
-        11_500, "step at which a twentieth of the rate is left", "step", "ours"
+        11_500, "step at which the learning rate has decayed to a twentieth", "step", "ours"
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(
-            self.categories >= 2, "categories", "K=1 leaves nothing to choose", "2 or more"
-        )
-        for field in ("pair_penalty", "beta_start", "beta_end", "beta"):
-            self.require(getattr(self, field) >= 0, field, "a weight is not negative", "0 or more")
+        self.require_at_least(2, "categories", "chart_images")
+        self.require_at_least(0, "pair_penalty", "beta_start", "beta")
         self.require(
             0 < self.beta_end <= self.beta_start,
             "beta_end",
-            f"β falls from beta_start={self.beta_start} in equal ratios",
-            f"more than 0, at most {self.beta_start}",
+            f"must be greater than 0 and at most beta_start={self.beta_start}",
+            f"a value greater than 0, at most {self.beta_start}",
         )
-        self.require(
-            self.beta_anneal_steps >= 1, "beta_anneal_steps", "a fall takes steps", "1 or more"
-        )
-        self.require(self.survey_step >= 1, "survey_step", "steps come before it", "1 or more")
-        self.require(self.charts >= 1, "charts", "a count", "1 or more")
-        self.require(self.chart_images >= 2, "chart_images", "a chart has images", "2 or more")
-        self.require(self.gap >= 1, "gap", "what is cut is longer than what is kept", "1 or more")
+        self.require_at_least(1, "beta_anneal_steps", "survey_step", "charts", "gap")
         self.require(
             0 <= self.pseudo_label_fraction < 1,
             "pseudo_label_fraction",
-            "a share of a batch",
-            "0 to below 1",
+            "must be at least 0 and less than 1",
+            "a value from 0 to less than 1",
         )
-        self.require(
-            self.lr_factor_after_survey > 0,
-            "lr_factor_after_survey",
-            "a rate is positive",
-            "more than 0",
-        )
+        self.require_positive("lr_factor_after_survey")
         self.require(
             self.lr_decay_start < self.lr_decay_end,
             "lr_decay_end",
-            f"the rate falls from lr_decay_start={self.lr_decay_start} on",
-            f"more than {self.lr_decay_start}",
+            f"must be greater than lr_decay_start={self.lr_decay_start}",
+            f"a step greater than {self.lr_decay_start}",
         )
 
     def betas(self, step: int) -> tuple[float, ...]:
@@ -160,11 +147,10 @@ class ChartVAE(Method):
         return (beta,) * self.latent_dim
 
     def lr_factor(self, step: int) -> float:
-        cooled = min(
-            max(step - self.lr_decay_start, 0) / (self.lr_decay_end - self.lr_decay_start), 1.0
-        )
-        pace = self.lr_factor_after_survey if step >= self.survey_step else 1.0
-        return pace * (1 - (1 - COOL) * cooled)
+        decay_steps = self.lr_decay_end - self.lr_decay_start
+        progress = min(max(step - self.lr_decay_start, 0) / decay_steps, 1.0)
+        factor = self.lr_factor_after_survey if step >= self.survey_step else 1.0
+        return factor * (1 - (1 - FINAL_LR_FACTOR) * progress)
 
     def phase(self, step: int) -> tuple[tuple[float, ...], bool]:
         return self.betas(step), self.discrete_is_open(step)
@@ -191,75 +177,83 @@ class ChartVAE(Method):
         kl_z, std_nz = codes.kl(), codes.std
         assert kl_z is not None
         assert std_nz is not None
-        used = kl_z >= IDLE
-        told = {"kl": kl_z.round(3).tolist(), "idle": np.flatnonzero(~used).tolist()}
-        if self.pseudo_label_fraction and used.any():
-            place_nz = codes.mean[:, used] / np.sqrt((std_nz[:, used] ** 2).mean(axis=0))
-            seed = int(torch.randint(2**62, (), generator=dataset.generator))
-            named = pseudo_labels.categories(
-                dataset.images,
-                place_nz,
-                self.categories,
-                np.random.default_rng(seed),
-                charts=self.charts,
-                size=self.chart_images,
-                gap=self.gap,
-            )
-            kept = parts["pseudo_labels"]
-            assert isinstance(kept, PseudoLabelStore)
-            kept.keep(
-                torch.from_numpy(named.item).to(kept.item.device),
-                torch.from_numpy(named.category).to(kept.item.device),
-            )
-            told |= {"clear": named.clear, "agreement": named.agreement}
-            told |= {"labelled": len(named.item)}
+        active_z = kl_z >= MIN_ACTIVE_KL
+        inactive_dims: list[int] = np.flatnonzero(~active_z).tolist()
+        report: dict[str, Any] = {"kl": kl_z.round(3).tolist(), "inactive_dims": inactive_dims}
+        if self.pseudo_label_fraction and active_z.any():
+            scale_z = np.sqrt((std_nz[:, active_z] ** 2).mean(axis=0))
+            report |= self._label(parts, codes.mean[:, active_z] / scale_z, dataset)
         if self.reinit_inactive:
-            self._start_anew(parts, np.flatnonzero(~used).tolist(), dataset, len(codes.mean))
-        return told
+            self._reinitialise(parts, inactive_dims, dataset, len(codes.mean))
+        return report
+
+    def _label(
+        self, parts: nn.ModuleDict, code_nz: Float[np.ndarray, "n z"], dataset: DatasetView
+    ) -> dict[str, Any]:
+        """Find pseudo-labels, store them in the modules and return diagnostics."""
+        seed = int(torch.randint(2**62, (), generator=dataset.generator))
+        labels = find_pseudo_labels(
+            dataset.images,
+            code_nz,
+            self.categories,
+            np.random.default_rng(seed),
+            num_charts=self.charts,
+            chart_size=self.chart_images,
+            min_gap=self.gap,
+        )
+        store = parts["pseudo_labels"]
+        assert isinstance(store, PseudoLabelStore)
+        device = store.item.device
+        store.set(
+            torch.as_tensor(labels.item, device=device),
+            torch.as_tensor(labels.category, device=device),
+        )
+        return {
+            "num_split_charts": labels.num_split_charts,
+            "agreement": labels.agreement,
+            "num_pseudo_labels": len(labels.item),
+        }
 
     @torch.no_grad()
-    def _start_anew(
-        self, parts: nn.ModuleDict, idle: list[int], dataset: DatasetView, items: int
+    def _reinitialise(
+        self, parts: nn.ModuleDict, dims: list[int], dataset: DatasetView, num_items: int
     ) -> None:
-        """Each idle dimension's mean becomes a random direction of the encoder's features.
+        """Make the mean of each dimension a random projection of the encoder's features.
 
-        Over images it has mean 0 and std 1; what the decoder takes from it is drawn as wide as what
-        it takes from the others.
+        Over images the mean has mean 0 and std 1. The weights of the decoder for the dimension are
+        random, with the std of its weights for all dimensions.
         """
         encoder, decoder = parts["encoder"], parts["decoder"]
         assert isinstance(encoder, ConvEncoder)
         assert isinstance(decoder, ConvDecoder)
-        m, seen = self.latent_dim, []
-        hook = encoder.head.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-        index = torch.randint(items, (SEEN,), generator=dataset.generator)
-        images = torch.from_numpy(dataset.images(index.numpy()))
-        encoder(images.to(encoder.head.weight))
-        hook.remove()
+        m, generator = self.latent_dim, dataset.generator
+        index = torch.randint(num_items, (REINIT_IMAGES,), generator=generator)
+        images = torch.as_tensor(dataset.images(index.numpy()))
+        features = encoder.features(images.to(encoder.head.weight))
         entry = decoder.entry.weight
-        for z in idle:
-            drawn = torch.randn(seen[0].shape[1], generator=dataset.generator).to(seen[0])
-            along = seen[0] @ drawn
-            # Features that are all alike have no direction.
-            spread = along.std().clamp(min=1e-6)
-            encoder.head.weight[z] = drawn / spread
-            encoder.head.bias[z] = -along.mean() / spread
+        for z in dims:
+            direction = torch.randn(features.shape[1], generator=generator).to(features)
+            projection = features @ direction
+            # Identical features have no spread.
+            spread = projection.std().clamp(min=1e-6)
+            encoder.head.weight[z] = direction / spread
+            encoder.head.bias[z] = -projection.mean() / spread
             encoder.head.weight[m + z] = 0
-            encoder.head.bias[m + z] = math.log(math.expm1(STD))
-            column = torch.randn(len(entry), generator=dataset.generator).to(entry)
+            encoder.head.bias[m + z] = math.log(math.expm1(REINIT_STD))
+            column = torch.randn(len(entry), generator=generator).to(entry)
             entry[:, z] = column * entry[:, :m].std()
 
     def sample_batch(
         self, parts: nn.ModuleDict, index_b: Int[Tensor, " b"], generator: torch.Generator
     ) -> tuple[Int[Tensor, " b"], dict[str, Tensor]]:
-        item, category = (
-            parts.get_buffer("pseudo_labels.item"),
-            parts.get_buffer("pseudo_labels.category"),
-        )
-        drawn = int(self.pseudo_label_fraction * len(index_b))
-        if not len(item) or not drawn:
+        item_i = parts.get_buffer("pseudo_labels.item")
+        category_i = parts.get_buffer("pseudo_labels.category")
+        count = int(self.pseudo_label_fraction * len(index_b))
+        if not len(item_i) or not count:
             return index_b, {}
-        which = torch.randint(len(item), (drawn,), generator=generator).to(item.device)
-        return torch.cat([item[which].to(index_b), index_b[drawn:]]), {"labelled": category[which]}
+        chosen = torch.randint(len(item_i), (count,), generator=generator).to(item_i.device)
+        index_b = torch.cat([item_i[chosen].to(index_b), index_b[count:]])
+        return index_b, {"pseudo_label": category_i[chosen]}
 
     def losses(
         self,
@@ -270,18 +264,18 @@ class ChartVAE(Method):
     ) -> Losses:
         mean_bz, std_bz = parts["encoder"](x)
         z_bz = distributions.sample_normal(mean_bz, std_bz, noise["z"])
-        more: dict[str, Tensor] = {}
+        extra: dict[str, Tensor] = {}
         if self.discrete_is_open(step):
             d_bk = choose_categories(
                 parts, x, z_bz, self.categories, self.pair_penalty, noise.get("pseudo_label")
             )
-            more = {"share": d_bk.mean(dim=0)}
+            extra = {"share": d_bk.mean(dim=0)}
         else:
             d_bk = z_bz.new_zeros(len(x), self.categories)
         logits = parts["decoder"](torch.cat([z_bz, d_bk], dim=1))
         reconstruction = distributions.bernoulli_nll(logits, x).mean()
         kl_z = distributions.kl_from_standard_normal(mean_bz, std_bz).mean(dim=0)
-        return self.total_loss(parts, reconstruction, kl_z, step, more)
+        return self.total_loss(parts, reconstruction, kl_z, step, extra)
 
     def predict_category(
         self, parts: nn.ModuleDict, x: Float[Tensor, "b c h w"], mean_bz: Float[Tensor, "b z"]

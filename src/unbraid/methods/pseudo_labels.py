@@ -1,203 +1,209 @@
-"""Categories of images without labels: small steps lead from an image to others of its category.
+"""Pseudo-labels: categories of images, found without labels by clustering image neighbourhoods.
 
-Two images that differ by a small step of a continuous factor differ in few pixels; two categories
-of one place and size differ in more. A chart is the images whose codes lie nearest to one image's;
-the longest edges of its minimum spanning tree over pixel distances are cut until K parts stand.
-Charts that lie close are then matched part to part, so that the same part has one name in all.
+Two images that differ by a small change of a continuous factor differ in few pixels; images of two
+categories at the same position and size differ in more. A chart is the set of images whose codes
+are nearest to that of one image. The longest edges of its minimum spanning tree over pixel
+distances are removed until K parts remain. The parts of overlapping charts are then matched, so
+that a part has the same category in all charts.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Shaped
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
-from scipy.spatial import KDTree
+from jaxtyping import Float, Int
+from torch import Tensor, nn
 from tqdm import tqdm
 
-# Charts that each is matched with.
-NEIGHBOURS = 12
-# A part holds this share of its chart at least; below, it is a few odd images.
-LEAST = 0.12
-# Of the distances from a part to another, how many are compared: where the two charts overlap.
-NEAREST = 0.2
+from unbraid.methods._scipy import (
+    Edges,
+    NearestNeighbours,
+    connected_components,
+    minimum_spanning_tree,
+)
+from unbraid.methods.chart_matching import NUM_NEIGHBOURS, Chart, match_charts, pixel_distances
 
-
-class Chart(NamedTuple):
-    """Images of neighbouring codes, each with its part, −1 for none."""
-
-    centre: int
-    items: Int[np.ndarray, " n"]
-    part: Int[np.ndarray, " n"]
+# Smallest share of a chart's images that counts as a part: fewer are outliers.
+MIN_PART_SHARE = 0.12
 
 
 class PseudoLabels(NamedTuple):
-    """The images that some chart names a category of, their categories, and how it went.
+    """Pseudo-labels found by the charts, and diagnostics.
 
-    `clear` charts fell into K parts; `agreement` is the share of neighbouring charts whose match
-    gives every part of the two the same name.
+    Attributes
+    ----------
+    item : array of int, shape (i,)
+        Indices of the images that have a pseudo-label.
+    category : array of int, shape (i,)
+        Category of each of them.
+    num_split_charts : int
+        Number of charts that could be split into K parts.
+    agreement : float
+        Share of matched pairs of charts that agree in all parts, 0 to 1.
     """
 
     item: Int[np.ndarray, " i"]
     category: Int[np.ndarray, " i"]
-    clear: int
+    num_split_charts: int
     agreement: float
 
 
-def categories(
+class PseudoLabelStore(nn.Module):
+    """Pseudo-labels as buffers, saved with the weights; empty until a survey finds some.
+
+    Attributes
+    ----------
+    item : tensor of int, shape (i,)
+        Indices of the images that have a pseudo-label.
+    category : tensor of int, shape (i,)
+        Category of each of them.
+    """
+
+    item: Tensor
+    category: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.set(torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64))
+
+    def set(self, item: Int[Tensor, " i"], category: Int[Tensor, " i"]) -> None:
+        """Replace the pseudo-labels.
+
+        Parameters
+        ----------
+        item : tensor of int, shape (i,)
+            Indices of images.
+        category : tensor of int, shape (i,)
+            Category of each image.
+
+        Examples
+        --------
+        >>> store = PseudoLabelStore()
+        >>> store.set(torch.tensor([5, 7]), torch.tensor([0, 2]))
+        >>> store.item.tolist()
+        [5, 7]
+        """
+        self.register_buffer("item", item)
+        self.register_buffer("category", category)
+
+    def _load_from_state_dict(
+        self, state_dict: Mapping[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        # PyTorch copies into buffers of the saved shape, and the number of labels varies.
+        for name in ("item", "category"):
+            if f"{prefix}{name}" in state_dict:
+                saved = state_dict[f"{prefix}{name}"]
+                self.register_buffer(name, torch.empty_like(saved, device=self.item.device))
+        super()._load_from_state_dict(  # pyright: ignore[reportUnknownMemberType]
+            state_dict, prefix, *args, **kwargs
+        )
+
+
+def find_pseudo_labels(
     images: Callable[[np.ndarray], np.ndarray],
-    place_nz: Float[np.ndarray, "n z"],
+    code_nz: Float[np.ndarray, "n z"],
     k: int,
     rng: np.random.Generator,
     *,
-    charts: int,
-    size: int,
-    gap: float,
+    num_charts: int,
+    chart_size: int,
+    min_gap: float,
 ) -> PseudoLabels:
-    """Names a category of the images of `charts` random charts of `size` images, where it is clear.
+    """Find pseudo-labels for the images of random charts.
 
-    `images` gives the images of an index; `place_nz` is each image's code in posterior stds,
-    without the dimensions that are not used. A chart counts if its shortest edge cut is `gap` times
-    the longest one kept. No image is named if there are too few to match.
+    A chart counts if its shortest removed edge is at least `min_gap` times as long as its longest
+    remaining one. Each image gets the category with the most votes over all charts.
+
+    Parameters
+    ----------
+    images : callable
+        Function that returns the images of an array of indices.
+    code_nz : array, shape (n, z)
+        Code of each image of the dataset, in posterior standard deviations, without inactive
+        dimensions.
+    k : int
+        Number K of categories.
+    rng : numpy.random.Generator
+        Random numbers for the centres of the charts and for matching.
+    num_charts : int
+        Number of charts.
+    chart_size : int
+        Number of images per chart.
+    min_gap : float
+        Smallest ratio of removed to remaining edges.
+
+    Returns
+    -------
+    PseudoLabels
+        Pseudo-labels; none if too few charts could be split to match them.
     """
-    items, size = len(place_nz), min(size, len(place_nz))
-    tree = KDTree(place_nz)
-    found = []
-    for centre in tqdm(rng.integers(0, items, charts), desc="charts", unit="chart"):
-        index = np.sort(tree.query(place_nz[centre], size)[1].reshape(-1))
-        seen = images(index)
-        part = parts_of(distance(seen, seen), k, gap)
+    num_items, chart_size = len(code_nz), min(chart_size, len(code_nz))
+    neighbours = NearestNeighbours(code_nz)
+    charts: list[Chart] = []
+    centres = rng.integers(0, num_items, num_charts).tolist()
+    for centre in tqdm(centres, desc="charts", unit="chart"):
+        items = np.sort(neighbours.query(code_nz[centre : centre + 1], chart_size)[0])
+        pixels = images(items)
+        part = split_chart(pixel_distances(pixels, pixels), k, min_gap)
         if part is not None:
-            found.append(Chart(int(centre), index, part))
-    if len(found) <= NEIGHBOURS:
-        nothing = np.empty(0, np.int64)
-        return PseudoLabels(nothing, nothing, len(found), 0.0)
-    names, agreement = _named(found, images, place_nz, k, rng)
-    votes_nk = np.zeros((items, k), np.int32)
-    for chart, name in zip(found, names, strict=True):
-        held = chart.part >= 0
-        np.add.at(votes_nk, (chart.items[held], name[chart.part[held]]), 1)
-    index = np.flatnonzero(votes_nk.any(axis=1))
-    return PseudoLabels(index, votes_nk[index].argmax(axis=1), len(found), agreement)
+            charts.append(Chart(centre, items, part))
+    if len(charts) <= NUM_NEIGHBOURS:
+        none = np.empty(0, np.int64)
+        return PseudoLabels(none, none, len(charts), 0.0)
+    categories, agreement = match_charts(charts, images, code_nz, k, rng)
+    votes_nk = np.zeros((num_items, k), np.int32)
+    for chart, category in zip(charts, categories, strict=True):
+        has_part = chart.part >= 0
+        np.add.at(votes_nk, (chart.items[has_part], category[chart.part[has_part]]), 1)
+    labelled = np.flatnonzero(votes_nk.any(axis=1))
+    return PseudoLabels(labelled, votes_nk[labelled].argmax(axis=1), len(charts), agreement)
 
 
-def parts_of(
-    distance: Float[np.ndarray, "n n"], k: int, gap: float
+def split_chart(
+    distances: Float[np.ndarray, "n n"], k: int, min_gap: float
 ) -> Int[np.ndarray, " n"] | None:
-    """Each item's part, −1 for none, once the longest edges are cut; None if that is not clear."""
-    n = len(distance)
-    # An edge of length 0 would be none to scipy.
-    tree = minimum_spanning_tree(csr_matrix(distance + 1e-3)).tocoo()
-    order = np.argsort(-tree.data)
-    for cut in range(1, n // 3):
-        kept = order[cut:]
-        edges = csr_matrix((tree.data[kept], (tree.row[kept], tree.col[kept])), shape=(n, n))
-        part = connected_components(edges, directed=False)[1]
-        sizes = np.bincount(part)
-        if (sizes >= LEAST * n).sum() < k:
+    """Split a chart into K parts by removing the longest edges of its minimum spanning tree.
+
+    Parameters
+    ----------
+    distances : array, shape (n, n)
+        Squared pixel distance of each pair of images.
+    k : int
+        Number K of parts, each with at least `MIN_PART_SHARE` of the images.
+    min_gap : float
+        Smallest ratio of the shortest removed to the longest remaining edge.
+
+    Returns
+    -------
+    array of int, shape (n,), or None
+        Part of each image, −1 for none; None if the ratio is smaller than `min_gap`, or if there
+        are fewer than K parts of sufficient size.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.array([0.0, 1.0, 2.0, 7.0, 8.0, 9.0])
+    >>> part = split_chart(np.abs(x[:, None] - x), k=2, min_gap=2.0)
+    >>> [part.tolist().count(p) for p in (0, 1)]
+    [3, 3]
+    """
+    n = len(distances)
+    # SciPy omits edges of length 0.
+    tree = minimum_spanning_tree(distances + 1e-3)
+    longest_first = np.argsort(-tree.length_e)
+    for num_removed in range(1, n // 3):
+        remaining = longest_first[num_removed:]
+        component = connected_components(Edges(*(values[remaining] for values in tree)), n)
+        sizes = np.bincount(component)
+        if (sizes >= MIN_PART_SHARE * n).sum() < k:
             continue
-        if tree.data[order[cut - 1]] < gap * tree.data[order[cut]]:
+        shortest_removed = tree.length_e[longest_first[num_removed - 1]]
+        if shortest_removed < min_gap * tree.length_e[longest_first[num_removed]]:
             return None
-        named = np.full(len(sizes), -1)
-        named[np.argsort(-sizes)[:k]] = np.arange(k)
-        return named[part]
+        part_of_component = np.full(len(sizes), -1)
+        part_of_component[np.argsort(-sizes)[:k]] = np.arange(k)
+        return part_of_component[component]
     return None
-
-
-def _named(
-    charts: list[Chart],
-    images: Callable[[np.ndarray], np.ndarray],
-    place_nz: Float[np.ndarray, "n z"],
-    k: int,
-    rng: np.random.Generator,
-) -> tuple[list[np.ndarray], float]:
-    """For each chart the category of every part, and how many pairs of charts agree in all parts.
-
-    Names spread along the surest matches; then each chart takes what its neighbours weigh most for.
-    """
-    orders = [np.array(order) for order in itertools.permutations(range(k))]
-    centres = place_nz[[chart.centre for chart in charts]]
-    near = np.asarray(KDTree(centres).query(centres, NEIGHBOURS + 1)[1])[:, 1:]
-    pairs = {tuple(sorted((i, int(j)))) for i in range(len(charts)) for j in near[i] if i != j}
-    matches = {}
-    for i, j in tqdm(sorted(pairs), desc="matching charts", unit="pair"):
-        apart = distance(images(charts[i].items), images(charts[j].items))
-        matches[i, j] = _match(apart, charts[i].part, charts[j].part, orders)
-    around: list[list[tuple[int, np.ndarray, float]]] = [[] for _ in charts]
-    for (i, j), (order, sure) in matches.items():
-        around[i].append((j, order, sure))
-        around[j].append((i, np.argsort(order), sure))
-    names: list[np.ndarray | None] = [None] * len(charts)
-    while any(name is None for name in names):
-        border = [
-            (sure, j, order, i)
-            for i, name in enumerate(names)
-            if name is not None
-            for j, order, sure in around[i]
-            if names[j] is None
-        ]
-        if not border:
-            names[next(i for i, n in enumerate(names) if n is None)] = np.arange(k)
-            continue
-        _, j, order, i = max(border, key=lambda edge: edge[0])
-        known, name = names[i], np.empty(k, np.int64)
-        assert known is not None
-        name[order] = known
-        names[j] = name
-    settled = [name for name in names if name is not None]
-    for _ in range(20):
-        moved = False
-        for i in rng.permutation(len(charts)):
-            weight = [
-                sum(sure * (settled[j][order] == name).mean() for j, order, sure in around[i])
-                for name in orders
-            ]
-            best = orders[int(np.argmax(weight))]
-            moved |= bool((best != settled[i]).any())
-            settled[i] = best
-        if not moved:
-            break
-    agree = [(settled[j][order] == settled[i]).all() for (i, j), (order, _) in matches.items()]
-    return settled, float(np.mean(agree))
-
-
-def _match(
-    apart: Float[np.ndarray, "i j"],
-    one: Int[np.ndarray, " i"],
-    other: Int[np.ndarray, " j"],
-    orders: list[np.ndarray],
-) -> tuple[Int[np.ndarray, " k"], float]:
-    """Which part of `other` each part of `one` is, and how sure: log second best over best cost."""
-    k = len(orders[0])
-    cost = np.empty((k, k))
-    for p, q in itertools.product(range(k), range(k)):
-        between = apart[np.ix_(one == p, other == q)]
-        cost[p, q] = _low(between.min(axis=0)) + _low(between.min(axis=1))
-    totals = [cost[np.arange(k), order].sum() for order in orders]
-    best, second = np.argsort(totals)[:2]
-    return orders[best], float(np.log((totals[second] + 1) / (totals[best] + 1)))
-
-
-def _low(distances: Float[np.ndarray, " n"]) -> float:
-    return float(np.sort(distances)[: max(1, int(len(distances) * NEAREST))].mean())
-
-
-def distance(
-    one: Shaped[np.ndarray, "i ..."], other: Shaped[np.ndarray, "j ..."]
-) -> Float[np.ndarray, "i j"]:
-    """Squared distances, of every image of one from every image of the other.
-
-    Of images of 0 and 1 it is how many pixels differ, exactly.
-    """
-    flat = [images.reshape(len(images), -1) for images in (one, other)]
-    # Neighbours share most pixels, and what all share adds nothing.
-    varies = np.any([(pixels != flat[0][0]).any(axis=0) for pixels in flat], axis=0)
-    x, y = (torch.from_numpy(p.take(np.flatnonzero(varies), axis=1)).float() for p in flat)
-    square, square_too = (x**2).sum(dim=1), (y**2).sum(dim=1)
-    apart = square[:, None] + square_too[None] - 2 * x @ y.T
-    return apart.clamp_(min=0).numpy().astype(np.float64)

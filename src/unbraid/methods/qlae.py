@@ -1,4 +1,4 @@
-"""QLAE (Hsu et al. 2023): every dimension of the code takes one of a few values of its own."""
+"""QLAE (Hsu et al. 2023): every dimension of the code is quantised to its own codebook."""
 
 from __future__ import annotations
 
@@ -17,20 +17,30 @@ from unbraid.nets import Codebook
 
 @dataclass(frozen=True)
 class QLAE(Method):
-    """Minimises −ln p(x|z) + λ_q mean_z (sg c − z)² + λ_c mean_z (c − sg z)², sg: no gradient.
+    """QLAE: minimises −ln p(x|z) + λ_q mean_z (sg c − z)² + λ_c mean_z (c − sg z)².
 
-    Hsu et al. 2023, §3. c is the encoder's word, z the nearest value of each dimension's
-    codebook; the decoder's gradient passes z straight to c. The encoder's and the decoder's
-    weights decay strongly (AdamW), the codebook's values do not. The code is not random: as a
-    variable that is uniform over its V values a priori, each dimension's KL is ln V whatever the
-    image, so `kl` reports that, `elbo` is a bound and the KL is no part of the loss.
+    c is the output of the encoder, z the nearest value in the codebook of each dimension, and sg
+    the stop-gradient; the gradient of the decoder passes straight through z to c. Encoder and
+    decoder use strong weight decay (AdamW), the codebook none. The code is deterministic. With a
+    uniform prior over its V values, the KL of each dimension is ln V for every image: `kl` in the
+    log is this constant, `elbo` is a bound, and the KL is not part of the loss, so `betas` returns
+    0. A traversal covers the range of the codebook.
+
+    References
+    ----------
+    Hsu et al., "Disentanglement via Latent Quantization", 2023, §3.
+
+    Examples
+    --------
+    >>> QLAE().groups()["codebook"].parts
+    ('codebook',)
     """
 
     name: ClassVar[str] = "qlae"
     title: ClassVar[str] = "QLAE"
     PRESETS: ClassVar[dict[str, Preset]] = {
         "paper": Preset(
-            "Hsu et al. 2023, official code, its dSprites weights; 200,000 steps of 128",
+            "official code of Hsu et al. 2023 with its weights for dSprites",
             200_000,
             128,
             {},
@@ -39,20 +49,29 @@ class QLAE(Method):
     }
 
     latent_dim: int = hyperparameter(
-        10, "number m of continuous dimensions", "dimensions", "10, twice the factors"
+        10, "number m of continuous dimensions", "dimensions", "10, twice the number of factors"
     )
-    learning_rate: float = hyperparameter(1e-3, "Adam's rate", "per step", "1e-3")
+    learning_rate: float = hyperparameter(1e-3, "learning rate of Adam", "per step", "1e-3")
     codebook_size: int = hyperparameter(
-        10, "V, values in each dimension's codebook", "values", "10"
+        10, "number V of values in the codebook of each dimension", "values", "10"
     )
     quantization_weight: float = hyperparameter(
-        4.096, "λ_q, pulls values to codes", "nats", "0.001 a pixel of 4096; 0.01 off dSprites"
+        4.096,
+        "weight λ_q of the quantization loss, which moves values to codes",
+        "nats",
+        "0.001 per pixel of 4096; 0.01 on other datasets than dSprites",
     )
     commitment_weight: float = hyperparameter(
-        4.096, "λ_c, pulls codes to values", "nats", "0.001 a pixel of 4096; 0.01 off dSprites"
+        4.096,
+        "weight λ_c of the commitment loss, which moves codes to values",
+        "nats",
+        "0.001 per pixel of 4096; 0.01 on other datasets than dSprites",
     )
     weight_decay: float = hyperparameter(
-        0.1, "decoupled decay of the networks' weights, times Adam's rate", "per step", "0.1"
+        0.1,
+        "decoupled weight decay of encoder and decoder, multiplied by the learning rate",
+        "per step",
+        "0.1",
     )
 
     def __post_init__(self) -> None:
@@ -60,14 +79,12 @@ class QLAE(Method):
         self.require(
             2 <= self.codebook_size <= 1000,
             "codebook_size",
-            "a codebook of 2 to 1000 values fits: one tells nothing, more quantise nothing",
-            "2 to 1000",
+            "must be between 2 and 1000",
+            "a value from 2 to 1000",
         )
-        for field in ("quantization_weight", "commitment_weight", "weight_decay"):
-            self.require(getattr(self, field) >= 0, field, "a weight is not negative", "0 or more")
+        self.require_at_least(0, "quantization_weight", "commitment_weight", "weight_decay")
 
     def betas(self, step: int) -> tuple[float, ...]:
-        """0: the KL is a constant."""
         return (0.0,) * self.latent_dim
 
     def build(self, shape: tuple[int, int, int]) -> nn.ModuleDict:
@@ -81,7 +98,7 @@ class QLAE(Method):
         )
         return {"vae": networks, "codebook": ParamGroup(("codebook",), self.learning_rate)}
 
-    def noise_shapes(self, batch: int) -> dict[str, tuple[int, ...]]:
+    def noise_shapes(self, num_images: int) -> dict[str, tuple[int, ...]]:
         return {}
 
     def losses(
@@ -95,12 +112,13 @@ class QLAE(Method):
         z_bz = parts["codebook"](c_bz)
         straight_bz = c_bz + (z_bz - c_bz).detach()
         reconstruction = distributions.bernoulli_nll(parts["decoder"](straight_bz), x).mean()
-        quantise = self.quantization_weight * (c_bz.detach() - z_bz).square().mean()
-        commit = self.commitment_weight * (c_bz - z_bz.detach()).square().mean()
+        quantization = self.quantization_weight * (c_bz.detach() - z_bz).square().mean()
+        commitment = self.commitment_weight * (c_bz - z_bz.detach()).square().mean()
         kl_z = c_bz.new_full((self.latent_dim,), math.log(self.codebook_size))
-        more = {"quantise": quantise, "commit": commit}
-        found = self.total_loss(parts, reconstruction, kl_z, step, more, quantise + commit)
-        return Losses({**found.minimise, "codebook": quantise}, found.report)
+        extra = {"quantization": quantization, "commitment": commitment}
+        penalty = quantization + commitment
+        losses = self.total_loss(parts, reconstruction, kl_z, step, extra, penalty)
+        return Losses({**losses.minimise, "codebook": quantization}, losses.report)
 
     def posterior(
         self, parts: nn.ModuleDict, x: Float[Tensor, "b c h w"]
@@ -108,12 +126,10 @@ class QLAE(Method):
         return parts["codebook"](parts["encoder"](x)[0]), None
 
     def traversal_range(self, parts: nn.ModuleDict, extent: float) -> tuple[float, float]:
-        """The codebook's range: there is no prior std to go by."""
         (values_zv,) = parts["codebook"].parameters()
         return values_zv.min().item(), values_zv.max().item()
 
     def pixels(
         self, parts: nn.ModuleDict, z_bz: Float[Tensor, "b z"], d_bk: Float[Tensor, "b k"]
     ) -> Float[Tensor, "b c h w"]:
-        """Pixel probabilities; every dimension first takes its codebook's nearest value."""
         return super().pixels(parts, parts["codebook"](z_bz), d_bk)

@@ -1,4 +1,4 @@
-"""The networks that methods are made of."""
+"""Networks that methods are built from."""
 
 from unbraid.nets.codebook import Codebook
 from unbraid.nets.conv import ConvDecoder, ConvEncoder

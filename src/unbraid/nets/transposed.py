@@ -1,10 +1,10 @@
-"""The decoder's layers: torch's transposed convolutions, the same function in less time on a CPU.
+"""Transposed convolutions of the decoder, faster than PyTorch's on a CPU.
 
-Elsewhere, under torch.func's transforms and when exported, they are torch's own.
+On other devices, under the transforms of torch.func and in exports, PyTorch's own are used.
 
-The library's backward pass spends most of a layer's time on the gradient of its bias, a plain sum.
-And general convolution code fills its vector registers with output channels: in the last layer,
-with one channel, most of them stay empty, where a matrix product keeps them full.
+PyTorch's backward pass spends most of the time of such a layer on the gradient of the bias, which
+is a sum. Its convolutions fill vector registers with output channels: in the last layer, with one
+channel, most of a register is unused, while a matrix product fills it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-class Doubling(nn.ConvTranspose2d):
-    """`ConvTranspose2d(i, o, 4, stride=2, padding=1)`: doubles both sides of a picture."""
+class Upsampling(nn.ConvTranspose2d):
+    """Transposed convolution that doubles height and width of an image.
+
+    Same function as `torch.nn.ConvTranspose2d(i, o, 4, stride=2, padding=1)`.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Numbers of channels.
+
+    Examples
+    --------
+    >>> Upsampling(8, 4)(torch.zeros(1, 8, 5, 5)).shape
+    torch.Size([1, 4, 10, 10])
+    """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, 4, 2, 1)
@@ -26,6 +39,7 @@ class Doubling(nn.ConvTranspose2d):
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, x: Float[Tensor, "b i h w"]
     ) -> Float[Tensor, "b o h2 w2"]:
+        """Return the image of twice the height and width."""
         assert self.bias is not None
         transformed = torch._C._are_functorch_transforms_active()
         if x.device.type != "cpu" or transformed or torch.compiler.is_exporting():
@@ -33,22 +47,42 @@ class Doubling(nn.ConvTranspose2d):
         return self.on_cpu(x, self.weight.to(x.dtype), self.bias)
 
     def on_cpu(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """The function itself, in the precision of `x`."""
-        return _Doubled.apply(x, weight, bias)
+        """Compute the layer on a CPU, in the precision of `x`.
+
+        Parameters
+        ----------
+        x : tensor, shape (b, i, h, w)
+            Images.
+        weight : tensor, shape (i, o, 4, 4)
+            Weights, in the dtype of `x`.
+        bias : tensor, shape (o,)
+            Biases.
+
+        Returns
+        -------
+        tensor, shape (b, o, 2h, 2w)
+            Images of twice the height and width.
+        """
+        return _TransposedConvolution.apply(x, weight, bias)
 
 
-class ThinDoubling(Doubling):
-    """The same function as `Doubling`, for one or three output channels.
+class ThinUpsampling(Upsampling):
+    """Same function as `Upsampling`, faster for one or three output channels.
 
-    Every input pixel's contribution is a 4×4 patch a channel: one matrix product gives all
-    patches as 16 planes a channel, four shifted additions of planes lay them over each other.
+    Each input pixel contributes a 4×4 patch per channel. One matrix product computes all patches as
+    16 planes per channel; four shifted additions of planes overlay them.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Numbers of channels.
     """
 
     def on_cpu(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return _Overlay.apply(x, weight).to(bias.dtype) + bias[:, None, None]
+        return _ThinTransposedConvolution.apply(x, weight).to(bias.dtype) + bias[:, None, None]
 
 
-class _Doubled(torch.autograd.Function):
+class _TransposedConvolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
@@ -58,14 +92,14 @@ class _Doubled(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, weight = ctx.saved_tensors
-        of_x, of_weight, _ = torch.ops.aten.convolution_backward(
+        x_gradient, weight_gradient, _ = torch.ops.aten.convolution_backward(
             gradients[0], x, weight, None, [2, 2], [1, 1], [1, 1], True, [0, 0], 1,
             [True, True, False],
         )  # fmt: skip
-        return of_x, of_weight, gradients[0].sum((0, 2, 3), dtype=ctx.dtype)
+        return x_gradient, weight_gradient, gradients[0].sum((0, 2, 3), dtype=ctx.dtype)
 
 
-class _Overlay(torch.autograd.Function):
+class _ThinTransposedConvolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
         b, i, h, w = x.shape
@@ -76,7 +110,7 @@ class _Overlay(torch.autograd.Function):
         ctx.shape = (b, i, h, w, o)
         planes = (flat.T @ rows.T).view(o, 4, 4, b, h, w)
         # Output row 2y is tap 1 of input row y and tap 3 of row y − 1; row 2y + 1 is tap 2 of
-        # row y and tap 0 of row y + 1; columns alike.
+        # row y and tap 0 of row y + 1; likewise for columns.
         tall = planes[:, 1:3].to(torch.promote_types(x.dtype, torch.float32))
         tall[:, 0, ..., 1:, :] += planes[:, 3, ..., :-1, :]
         tall[:, 1, ..., :-1, :] += planes[:, 0, ..., 1:, :]
