@@ -67,17 +67,17 @@ def use_threads(threads: int | None) -> None:
 
 
 def _to_path(kind: Any, tokens: Sequence[Token]) -> Path | list[Path]:
-    paths = [Path(_checked(token.value)) for token in tokens]
+    paths = [Path(_valid_path_text(token.value)) for token in tokens]
     return paths if typing.get_origin(kind) is list else paths[0]
 
 
 def _to_text_with_path(kind: Any, tokens: Sequence[Token]) -> str:
     text = tokens[0].value
-    _checked(re.sub(r"^(folder|array):|,size=\d*$", "", text))
+    _valid_path_text(re.sub(r"^(folder|array):|,size=\d*$", "", text))
     return text
 
 
-def _checked(text: str) -> str:
+def _valid_path_text(text: str) -> str:
     if "\0" in text:
         raise ValueError("contains a null byte; give a path without it")
     longest = max(len(os.fsencode(part)) for part in text.split("/"))

@@ -124,7 +124,7 @@ def score(
         )
     index = arrays.draw(lengths[0], protocol.items, rng)
     informative = [_informative(codes, protocol) for codes in population]
-    columns = [_columns(codes.mean[index], protocol.similarity) for codes in population]
+    columns = [_standardised(codes.mean[index], protocol.similarity) for codes in population]
     pairs = np.full((m, m), np.nan)
     for i in range(m):
         for j in range(i):
@@ -179,7 +179,7 @@ def _informative(codes: Codes, protocol: Protocol) -> Bool[np.ndarray, " z"]:
     return varies if kl is None else varies & (kl > protocol.min_kl)
 
 
-def _columns(mean: Float[np.ndarray, "n z"], similarity: str) -> Float[np.ndarray, "n z"]:
+def _standardised(mean: Float[np.ndarray, "n z"], similarity: str) -> Float[np.ndarray, "n z"]:
     """Standardise dimensions, or their ranks; a constant dimension becomes 0."""
     x = ranks(mean) if similarity == "spearman" else mean.astype(np.float64)
     std = x.std(axis=0)
