@@ -119,7 +119,7 @@ def test_images_without_labels(run: Command, tmp_path: Path) -> None:
     code, printed, error = run("evaluate", str(out))
     assert (code, printed) == (2, "")
     assert error.count("\n") == 1
-    assert "no labels, which this metric needs; set --metrics to unsupervised" in error
+    assert "no labels, which this metric needs; choose the metric unsupervised" in error
     assert not (out / "scores.json").exists()
     code, printed, _ = run("evaluate", str(out), "--metrics", "unsupervised,mig")
     assert code == 0

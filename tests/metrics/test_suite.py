@@ -43,7 +43,12 @@ def test_reasons_why_a_metric_is_not_supported(grid: np.ndarray) -> None:
         ("classification", grid, None, "data: no factor is marked as the class"),
         ("classification", grid, "shape", None),
         ("mig", one_factor, "shape", None),
-        ("dci", one_factor, "shape", "data: 1 factor varies; this metric needs 2 factors"),
+        (
+            "dci",
+            one_factor,
+            "shape",
+            "data: the number of factors that vary is 1, and this metric needs 2",
+        ),
     ):
         answer = suite.unsupported_reason(metric, factors, label, "data")
         assert answer is None if reason is None else str(answer).startswith(reason)

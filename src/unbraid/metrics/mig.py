@@ -145,8 +145,8 @@ def gap(
     Examples
     --------
     >>> import numpy as np
-    >>> gap(np.array([[[0.6], [0.2]]]), np.array([[0.8]])).tolist()
-    [0.49999999999999994]
+    >>> gap(np.array([[[0.5], [0.25]]]), np.array([[0.5]])).tolist()
+    [0.5]
     """
     ordered = np.sort(information, axis=1)
     second = ordered[:, -2] if information.shape[1] > 1 else 0.0

@@ -186,12 +186,15 @@ def unsupported_reason(
     if needed == 0:
         return None
     if not factors.shape[1]:
-        return f"{data}: no labels, which this metric needs; set `metrics` to unsupervised"
+        return f"{data}: no labels, which this metric needs; choose the metric unsupervised"
     if metric == "classification" and label is None:
         return f"{data}: no factor is marked as the class of an image; add an array named label"
     varying = int((factors.min(axis=0) != factors.max(axis=0)).sum())
     if varying < needed and needed > 1:
-        return f"{data}: {varying} factor varies; this metric needs {needed} factors that vary"
+        return (
+            f"{data}: the number of factors that vary is {varying}, and this metric needs {needed};"
+            " use data in which more factors vary"
+        )
     return None
 
 
