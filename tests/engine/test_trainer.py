@@ -98,7 +98,7 @@ def test_killed_between_checkpoints_gives_the_same_bits(
 ) -> None:
     """SIGKILL while the log is ahead of the checkpoint; later records are removed."""
     config = tiny_config(steps=24)
-    monkeypatch.setattr("unbraid.engine.trainer.LOG_EVERY", 2)
+    monkeypatch.setattr("unbraid.engine.session.LOG_EVERY", 2)
     uninterrupted = train(config, table, tmp_path / "uninterrupted")
     child = os.fork()
     if child == 0:

@@ -10,8 +10,8 @@ import torch
 
 from unbraid.data.images import ImageTable
 from unbraid.engine.device_dataset import DeviceDataset
+from unbraid.engine.session import LOG_EVERY, TrainingSession, training_session
 from unbraid.engine.state import divergence_message
-from unbraid.engine.trainer import LOG_EVERY, TrainingSession, training_session
 from unbraid.engine.vmapped_ensemble import VmappedEnsemble
 from unbraid.errors import DivergedError, UnbraidError
 from unbraid.methods import Method

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from unbraid.data.images import ImageTable
 from unbraid.engine import cpu_population, gpu_population
-from unbraid.engine.trainer import CHECKPOINT_SECONDS, check_resumable
+from unbraid.engine.session import check_resumable
+from unbraid.engine.trainer import CHECKPOINT_SECONDS
 from unbraid.errors import ArgumentError, UnbraidError
 from unbraid.runs import checkpoint
 from unbraid.runs.config import Config

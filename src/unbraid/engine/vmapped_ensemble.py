@@ -19,8 +19,8 @@ from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from unbraid.engine.device_dataset import DeviceDataset
+from unbraid.engine.session import LOG_EVERY
 from unbraid.engine.state import State, optimiser
-from unbraid.engine.trainer import LOG_EVERY
 from unbraid.methods import Method, assignment
 from unbraid.runs import noise
 from unbraid.runs.precision import computing_in

@@ -77,46 +77,75 @@ def supervise(
     waiting = [list(jobs)]
     while waiting:
         population = waiting.pop(0)
-        runs = {job.key: Run(folder / job.name) for job in population}
-        started, error = False, None
-        worker: WorkerProcess | None = None
-        try:
-            for run in runs.values():
-                run.path.mkdir(parents=True, exist_ok=True)
-                # A result of another scoring may not pass for the result of this attempt.
-                run.result_file.unlink(missing_ok=True)
-            started = True
-            with running_worker(
-                [*command, str(folder)],
-                _work(population, device),
-                runs[population[0].key].worker_log_file,
-                {**SHOW_PROGRESS, **(environment or {})},
-            ) as worker:
-                hangs = _wait(worker, hang_timeout_minutes, stop)
-            if stop.is_set():
-                raise StoppedError
-            if hangs:
-                error = f"hung: no step for {hang_timeout_minutes:g} minutes"
-        except OSError as os_error:
-            # No disk space or no process: the jobs fail, but not the study.
-            error = f"{type(os_error).__name__}: {os_error}"
+        attempt = _Attempt(population, folder, device)
+        attempt.run(command, environment or {}, 60 * hang_timeout_minutes, stop)
         retried = []
         for job in population:
+            earlier = reasons[job.key]
             try:
-                if not started:
-                    raise OSError(f"{runs[job.key].result_file}: may be of another scoring")
-                result = read_result(runs[job.key])
-                attempts = reasons[job.key]
-                results[job.key] = {**result, "attempts": len(attempts) + 1, "reasons": attempts}
-            except (OSError, ValueError) as missing:
-                reason = error or (worker and worker.reason(job.name))
-                reasons[job.key].append(reason or f"{type(missing).__name__}: {missing}")
-                if len(reasons[job.key]) <= retries:
+                result = attempt.result(job)
+                results[job.key] = {**result, "attempts": len(earlier) + 1, "reasons": earlier}
+            except (OSError, ValueError) as error:
+                earlier.append(attempt.reason(job) or f"{type(error).__name__}: {error}")
+                if len(earlier) <= retries:
                     retried.append(job)
         is_last = retried and len(reasons[retried[0].key]) == retries
         size = 1 if is_last else max(1, (len(retried) + 1) // 2)
         waiting[:0] = [retried[start : start + size] for start in range(0, len(retried), size)]
     return [results.get(job.key) or failed_result(job, reasons[job.key]) for job in jobs]
+
+
+class _Attempt:
+    """One worker process for a population."""
+
+    def __init__(self, population: Sequence[Job], folder: Path, device: str) -> None:
+        self._runs = {job.key: Run(folder / job.name) for job in population}
+        order = {"jobs": [job.as_table() for job in population], "device": device}
+        # What `unbraid.studies.worker` reads from its standard input.
+        self._work = json.dumps(order).encode() + b"\n"
+        self._folder = folder
+        self._error: str | None = None
+        self._worker: WorkerProcess | None = None
+
+    def run(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        hang_timeout_seconds: float,
+        stop: threading.Event,
+    ) -> None:
+        """Start the worker and wait for its end."""
+        try:
+            for run in self._runs.values():
+                run.path.mkdir(parents=True, exist_ok=True)
+                # A result of another scoring must not pass for the result of this attempt.
+                run.result_file.unlink(missing_ok=True)
+            with running_worker(
+                [*command, str(self._folder)],
+                self._work,
+                next(iter(self._runs.values())).worker_log_file,
+                {**SHOW_PROGRESS, **environment},
+            ) as self._worker:
+                while self._worker.exit_code is None and not stop.wait(POLL_SECONDS):
+                    if self._worker.seconds_inactive() > hang_timeout_seconds:
+                        self._error = f"hung: no step for {hang_timeout_seconds / 60:g} minutes"
+                        break
+        except OSError as error:
+            # No disk space or no process: the jobs fail, but not the study.
+            self._error = f"{type(error).__name__}: {error}"
+        if stop.is_set():
+            raise StoppedError
+
+    def result(self, job: Job) -> dict[str, Any]:
+        """Return the result of a job; OSError or ValueError if there is none."""
+        run = self._runs[job.key]
+        if self._worker is None:
+            raise OSError(f"{run.result_file}: may be of another scoring")
+        return read_result(run)
+
+    def reason(self, job: Job) -> str | None:
+        """Return why a job failed, or None if only its result is missing."""
+        return self._error or (self._worker and self._worker.reason(job.name))
 
 
 def failed_result(job: Job, reasons: list[str]) -> dict[str, Any]:
@@ -128,17 +157,3 @@ def failed_result(job: Job, reasons: list[str]) -> dict[str, Any]:
         "attempts": len(reasons),
         "reasons": reasons,
     }
-
-
-def _work(jobs: Sequence[Job], device: str) -> bytes:
-    """Return what `unbraid.studies.worker` reads from its standard input."""
-    table = {"jobs": [job.as_table() for job in jobs], "device": device}
-    return json.dumps(table).encode() + b"\n"
-
-
-def _wait(worker: WorkerProcess, hang_timeout_minutes: float, stop: threading.Event) -> bool:
-    """Wait for the end of the worker or for `stop`; return whether the worker hangs."""
-    while worker.exit_code is None and not stop.wait(POLL_SECONDS):
-        if worker.seconds_inactive() > 60 * hang_timeout_minutes:
-            return True
-    return False
