@@ -10,10 +10,10 @@ from PIL import Image
 
 from benchmarks.step import machine
 from unbraid.runs import Run
-from unbraid.studies.archive import thinned
+from unbraid.studies.archive import copy_log
 
-# Enough for grey images and lines in a few colours, in a third of the bytes.
-COLOURS = 64
+# Enough for grey images, and for lines in a few colours, in a quarter of the bytes.
+GREYS, COLOURS = 16, 64
 
 
 def archive_run(run: Run, to: Path, command: list[str]) -> None:
@@ -23,11 +23,10 @@ def archive_run(run: Run, to: Path, command: list[str]) -> None:
     for file in files:
         if file.exists():
             shutil.copy(file, to / file.name)
-    records = [json.dumps(record) + "\n" for record in thinned(run.read_log())]
-    (to / run.log_file.name).write_text("".join(records))
-    for figure in (run.traversal_figure, run.cascade_figure):
+    copy_log(run, Run(to))
+    for figure, colours in ((run.traversal_figure, GREYS), (run.cascade_figure, COLOURS)):
         if figure.exists():
-            reduce_colours(figure, to / figure.name)
+            reduce_colours(figure, to / figure.name, colours)
     provenance = {
         "command": "unbraid " + " ".join(command),
         "machine": machine(),
@@ -36,7 +35,9 @@ def archive_run(run: Run, to: Path, command: list[str]) -> None:
     (to / run.provenance_file.name).write_text(json.dumps(provenance, indent=2) + "\n")
 
 
-def reduce_colours(picture: Path, to: Path) -> None:
-    """Write a PNG with `COLOURS` colours."""
+def reduce_colours(picture: Path, to: Path, colours: int) -> None:
+    """Write a PNG with at most so many colours."""
     with Image.open(picture) as image:
-        image.convert("RGB").quantize(COLOURS).save(to, optimize=True)
+        # The default method merges the colours of thin lines.
+        reduced = image.convert("RGB").quantize(colours, Image.Quantize.MAXCOVERAGE)
+    reduced.save(to, optimize=True)

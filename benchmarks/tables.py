@@ -20,7 +20,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from benchmarks.archived_run import reduce_colours
+from benchmarks.archived_run import GREYS, reduce_colours
 from unbraid.data import load
 from unbraid.report import charts, figures
 from unbraid.report.traversal import draw_block, row_labels, traverse
@@ -218,7 +218,7 @@ def draw_medians(study: Study, results: Path, to: Path) -> None:
     for axis in axes[len(traversals) :]:
         axis.set_axis_off()
     figure.savefig(to, dpi=100)
-    reduce_colours(to, to)
+    reduce_colours(to, to, GREYS)
 
 
 def main() -> None:

@@ -162,8 +162,8 @@ def archive(
 ) -> None:
     """Copy a study's results without its checkpoints.
 
-    Copies results, thinned logs and sample codes of the runs that are done: about 75 kB per run, and
-    0.8 MB more for each run with weights. Other commands read the archive, as they read the
+    Copies results, thinned logs and sample codes of the runs that are done: about 75 kB per run,
+    and 0.8 MB more for each run with weights. Other commands read the archive, as they read the
     runs, with --out DIR.
     """
     from unbraid.studies import store

@@ -18,6 +18,7 @@ from unbraid.studies.table import measure
 
 # Of the records of a log, one in so many is archived.
 LOG_INTERVAL = 5
+LOG_DIGITS = 6
 
 
 def archive(study: Study, store: Store, to: Store, *, weights: bool = True) -> list[Job]:
@@ -104,9 +105,27 @@ def _copy(run: Run, to: Run) -> None:
             with written_atomically(to.path / file.name) as copy:
                 copy.write(file.read_bytes())
     if run.log_file.exists():
-        lines = [json.dumps(record) + "\n" for record in thinned(run.read_log())]
-        with written_atomically(to.log_file) as copy:
-            copy.write("".join(lines).encode())
+        copy_log(run, to)
+
+
+def copy_log(run: Run, to: Run) -> None:
+    """Write the thinned log of a run, rounded to `LOG_DIGITS` significant digits.
+
+    Parameters
+    ----------
+    run : Run
+        A run.
+    to : Run
+        The directory to write to.
+    """
+    text = "".join(json.dumps(record) + "\n" for record in thinned(run.read_log()))
+    records = [json.loads(line, parse_float=_rounded) for line in text.splitlines()]
+    with written_atomically(to.log_file) as copy:
+        copy.write("".join(json.dumps(record) + "\n" for record in records).encode())
+
+
+def _rounded(number: str) -> float:
+    return float(f"{float(number):.{LOG_DIGITS}g}")
 
 
 def thinned(log: list[LogRecord]) -> list[LogRecord]:
