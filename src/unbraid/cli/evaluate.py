@@ -47,11 +47,11 @@ def evaluate(
     ] = "cpu",
     threads: Threads = None,
 ) -> None:
-    """Score a run under every protocol.
+    """Score a run with one or several metrics.
 
-    Scores the last checkpoint on all images, protocol by protocol. Prints the scores and writes
-    them to scores.json in the run directory; resumes if interrupted. A protocol is a published
-    way to compute a metric.
+    Computes each metric for the last checkpoint and all images, under each of its protocols
+    (published ways to compute it). Prints the scores and writes them to scores.json in the run
+    directory; resumes if interrupted.
     """
     from unbraid.data import load
     from unbraid.evaluation import scores

@@ -12,8 +12,8 @@ from unbraid.cli.help import epilogue
 
 PAGE = (
     "The page has a slider for each continuous dimension, labelled with its KL and the factor that"
-    " it tracks, as in z2 · 3.6 nats · posX; buttons for the discrete code; and the image that the"
-    " decoder generates. Start from an image of the dataset, chosen by its factors or at random, or"
+    " it tracks, such as z2 · 3.6 nats · posX; buttons for the discrete code; and the decoded"
+    " image. Start from an image of the dataset, chosen by its factors or at random, or"
     " upload your own. Below are a traversal of the chosen dimension, its values against every"
     " factor, and PNG and GIF downloads. Two runs are shown side by side with matching dimensions."
 )
@@ -36,7 +36,7 @@ def explore(
     runs: Annotated[
         list[Path],
         path(
-            "Run directories; two are shown side by side, of more each side chooses one",
+            "Run directories; two are shown side by side; with more, each side has a menu of runs",
             "DIR",
             name="run",
         ),
@@ -47,8 +47,8 @@ def explore(
         str,
         Parameter(
             metavar="ADDRESS",
-            help="Address to serve at; the default is this machine only, 0.0.0.0 serves everyone"
-            " without a password",
+            help="Address to serve at; the default allows this machine only, 0.0.0.0 allows"
+            " everyone, without a password",
         ),
     ] = "127.0.0.1",
     port: Annotated[
@@ -65,7 +65,7 @@ def explore(
 
     use_threads(threads)
     opened_run.common_dataset(runs)
-    # Imported only now, so that a wrong path is reported before the seconds that Gradio takes.
+    # Imported last, as it loads Gradio for seconds: a wrong path is reported before.
     from unbraid.explore import app
 
     app.serve(runs, host=host, port=port, browser=browser)

@@ -14,40 +14,40 @@ from cyclopts import Parameter, Token
 from unbraid.errors import ArgumentError
 
 MAX_INTEGER = 2**63 - 1
-# Limits of file systems, in bytes; of the path, some are left for the files in a directory.
+# Limits of file systems, in bytes; 256 bytes of the path are reserved for files in a directory.
 MAX_NAME = 255
 MAX_PATH = 4096 - 256
 MAX_THREADS = 1024
-# Longer values are cut in error messages.
+# Longer values are truncated in error messages.
 MAX_SHOWN = 60
 
 
 def printable(text: str) -> str:
-    """Return text that stays on one line of a terminal: escaped, and cut if it is long."""
+    """Return text for one line of a terminal: escaped, and truncated if it is long."""
     shown = text if text.isprintable() else ascii(text)[1:-1]
     return shown if len(shown) <= MAX_SHOWN else f"{shown[:MAX_SHOWN]}…"
 
 
 def integer(text: str, metavar: str = "N", **settings: Any) -> Parameter:
-    """Return the settings of a flag that takes an integer."""
+    """Return the settings of a flag whose value is an integer."""
     return Parameter(help=text, metavar=metavar, converter=_to_integer, **settings)
 
 
 def number(text: str, metavar: str = "X", **settings: Any) -> Parameter:
-    """Return the settings of a flag that takes a real number."""
+    """Return the settings of a flag whose value is a real number."""
     return Parameter(help=text, metavar=metavar, converter=_to_float, **settings)
 
 
 def path(text: str, metavar: str = "FILE", **settings: Any) -> Parameter:
-    """Return the settings of a flag that takes a path, or several.
+    """Return the settings of a flag whose value is a path, or several.
 
-    A path that no file system accepts is refused before anything is done with it.
+    A path that no file system accepts is rejected before it is used.
     """
     return Parameter(help=text, metavar=metavar, converter=_to_path, **settings)
 
 
 def path_or_name(text: str, metavar: str, **settings: Any) -> Parameter:
-    """Return the settings of a flag that takes a text in which a path may stand."""
+    """Return the settings of a flag whose value may contain a path."""
     return Parameter(help=text, metavar=metavar, converter=_to_text_with_path, **settings)
 
 

@@ -34,7 +34,7 @@ def missing_command(app: App) -> str:
 
 
 def with_flags(message: str, flags: Mapping[str, str]) -> str:
-    """Return an error message of the library in the words of the command line.
+    """Return an error message of the library with flags in place of arguments.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ from unbraid.errors import ArgumentError
 StudyFile = Annotated[
     str,
     path_or_name(
-        "Study: a TOML file, or the name of a study that comes with unbraid, as table1-quick",
+        "Study: a TOML file, or the name of an included study, such as table1-quick",
         "FILE",
     ),
 ]
@@ -29,10 +29,11 @@ def register(app: App) -> None:
     """Add the commands."""
     group = App(
         name="study",
-        help="Run a study: many runs from one file, to one table.",
+        help="Train and score the many runs of a study, and tabulate them.",
         usage="unbraid study COMMAND FILE [OPTIONS]",
         help_epilogue=epilogue("unbraid study run table1-quick"),
         group_commands=Group("Commands"),
+        group_parameters=Group.create_default_parameters("Options"),
     )
     group.command(run, sort_key=0, help_epilogue=epilogue("unbraid study run table1-quick"))
     group.command(status, sort_key=1, help_epilogue=epilogue("unbraid study status table1-quick"))
@@ -59,7 +60,8 @@ def run(
         Literal["cpu", "cuda"],
         Parameter(
             metavar="DEVICE",
-            help="Device: cpu trains one run per core, cuda the seeds of a row together on one GPU",
+            help="Device: cpu trains one run per core; cuda trains the seeds of a row together on"
+            " one GPU",
         ),
     ] = "cpu",
     members: Annotated[

@@ -1,6 +1,7 @@
 """`unbraid train`: one command per method, with a flag for each of its hyperparameters.
 
-Annotations are evaluated here, as cyclopts reads those of functions that are made for a method.
+This module does not postpone the evaluation of annotations, because cyclopts reads those of the
+functions that `_command` defines.
 """
 
 import dataclasses
@@ -61,7 +62,7 @@ class RunFlags:
         Parameter(
             metavar="FORMAT",
             help="Floating-point format of the networks: fp32, bf16, or auto for bf16 where the"
-            " processor multiplies it natively (default: auto)",
+            " processor supports it natively (default: auto)",
         ),
     ] = None
     device: Annotated[str, Parameter(metavar="DEVICE", help=DEVICE)] = "cpu"
@@ -129,7 +130,7 @@ def _command(method: type) -> App:
 
 
 def _settings(method: type) -> type:
-    """Return a dataclass of the preset and the hyperparameters, None where no flag sets them."""
+    """Return a dataclass of the preset and the hyperparameters; unset flags are None."""
     presets = "; ".join(
         f"{name}: {preset.source}, {preset.steps:,} steps of {preset.batch_size} images"
         for name, preset in method.PRESETS.items()

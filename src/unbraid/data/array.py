@@ -21,7 +21,7 @@ def load(custom: CustomDataset) -> ImageTable:
     """Load the images of an archive, which are copied to the cache at the first call.
 
     They are copied again whenever the size or the modification time of the archive has changed.
-    The archive holds these arrays:
+    The archive contains these arrays:
 
     * `images`: N×H×W or N×H×W×C with C 1 or 3 and sides of 28 to 256 pixels; uint8, bool, or floats
       in [0, 1], which are rounded to multiples of 1/255. If all values are 0 or 1 (except floats),

@@ -21,15 +21,15 @@ BLOCK = 256
 MAX_PIXELS = 64_000_000
 RESAMPLING = Image.Resampling.LANCZOS
 EXIF_ORIENTATION = 0x0112
-# Pillow's modes without colour; those that begin with I hold 16 bits.
+# Pillow's modes without colour; those that begin with I contain 16-bit values.
 GREY_MODES = {"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"}
-# Formats that Pillow decodes by itself; for others it starts programs (EPS), or they hold no
-# images (HDF5).
+# Formats that Pillow decodes itself; it would start a program for EPS, and HDF5 files contain no
+# images that it can decode.
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
 
 
 class UnreadableError(Exception):
-    """An image file is damaged, too large or of an unsupported format; the text says which."""
+    """An image file is damaged, too large or of an unsupported format, as its message states."""
 
 
 class Header(NamedTuple):
@@ -38,7 +38,7 @@ class Header(NamedTuple):
     Parameters
     ----------
     width, height : int
-        Size in pixels, after the rotation that EXIF asks for.
+        Size in pixels, after the rotation in its EXIF data.
     grey : bool
         Whether the image has no colour.
     """
@@ -111,8 +111,8 @@ def decode(
 ) -> UInt8[np.ndarray, "c h w"]:
     """Decode an image, crop it around its centre to the aspect ratio, and resize it (Lanczos).
 
-    It is rotated as EXIF asks for; 16-bit values are divided by 257 and rounded; transparent pixels
-    are composited on black; of an animation, the first frame is decoded.
+    It is first rotated as its EXIF data specify; 16-bit values are divided by 257 and rounded;
+    transparent pixels are composited on black. Only the first frame of an animation is decoded.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def decode(
     formats : tuple of str, optional
         Pillow's names of the allowed formats. Default: all supported formats.
     max_pixels : int, default 64000000
-        Largest number of pixels; larger images are refused before they are decoded.
+        Largest number of pixels; larger images are rejected before they are decoded.
 
     Returns
     -------

@@ -82,7 +82,7 @@ class ImageTable:
 
     @property
     def generated_on_access(self) -> bool:
-        """Whether images are computed at each access, so that `bits` does not hold all of them."""
+        """Whether images are computed at each access instead of being stored in `bits`."""
         return False
 
     def images(

@@ -83,7 +83,7 @@ def read_array(archive: Path, name: str) -> Shaped[np.ndarray, "..."]:
     Raises
     ------
     UserError
-        If the array is damaged or holds Python objects.
+        If the array is damaged or contains Python objects.
     """
     try:
         with np.load(archive, allow_pickle=False) as arrays:

@@ -1,4 +1,4 @@
-"""What each control of the page does, without the page: values in, updates out.
+"""Functions behind the controls of the page: from the controls' values to updates of components.
 
 Updates are a list with one entry for each component that changes: a value, a dictionary of
 properties (`value`, `label`, `minimum` …), or None to leave the component as it is. One side of the
@@ -29,7 +29,7 @@ Updates = list[Any]
 
 
 class SideState(NamedTuple):
-    """What a side shows: a run, a code, and the dimension across, None without a match."""
+    """Run and code of one side, and what its grid varies; `across` is None without a match."""
 
     run: OpenedRun
     point: Point
@@ -171,7 +171,7 @@ class Session:
         return [image, html.start_figure(image), html.status_message(message), *sides]
 
     def _sides(self, across: int, down: int | str, values: Sequence[Any]) -> list[SideState]:
-        """Return all sides; on the right with the dimensions that match those of the left."""
+        """Return the state of each side; the right one has the dimensions that match the left."""
         length = self.side_length
         codes = [self._run_and_code(values[i : i + length]) for i in range(0, len(values), length)]
         left = codes[0][0]

@@ -1,6 +1,6 @@
 """A study as one HTML page: tables, charts, traversals and provenance.
 
-The page loads nothing from elsewhere: it opens offline, in light and dark mode, and can be printed.
+The page loads no external resources; it has a light and a dark mode, and can be printed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Dimension(NamedTuple):
 
 
 class TraversalBlock(NamedTuple):
-    """Traversals of one member; `reconstructions` starts with the originals. Pictures are URIs."""
+    """Traversals of one member; `reconstructions` starts with the originals. Images are URIs."""
 
     title: str
     frames: int
