@@ -12,8 +12,10 @@ from benchmarks.step import machine
 from unbraid.runs import Run
 from unbraid.studies.archive import copy_log
 
-# Enough for grey images, and for lines in a few colours, in a quarter of the bytes.
-GREYS, COLOURS = 16, 64
+# Number of colours, and how they are chosen: by frequency for grey images; far from each other for
+# thin lines, whose colours would be merged otherwise.
+GREYS = (16, Image.Quantize.MEDIANCUT)
+COLOURS = (64, Image.Quantize.MAXCOVERAGE)
 
 
 def archive_run(run: Run, to: Path, command: list[str]) -> None:
@@ -24,9 +26,9 @@ def archive_run(run: Run, to: Path, command: list[str]) -> None:
         if file.exists():
             shutil.copy(file, to / file.name)
     copy_log(run, Run(to))
-    for figure, colours in ((run.traversal_figure, GREYS), (run.cascade_figure, COLOURS)):
+    for figure, palette in ((run.traversal_figure, GREYS), (run.cascade_figure, COLOURS)):
         if figure.exists():
-            reduce_colours(figure, to / figure.name, colours)
+            reduce_colours(figure, to / figure.name, *palette)
     provenance = {
         "command": "unbraid " + " ".join(command),
         "machine": machine(),
@@ -35,9 +37,8 @@ def archive_run(run: Run, to: Path, command: list[str]) -> None:
     (to / run.provenance_file.name).write_text(json.dumps(provenance, indent=2) + "\n")
 
 
-def reduce_colours(picture: Path, to: Path, colours: int) -> None:
+def reduce_colours(picture: Path, to: Path, colours: int, method: Image.Quantize) -> None:
     """Write a PNG with at most so many colours."""
     with Image.open(picture) as image:
-        # The default method merges the colours of thin lines.
-        reduced = image.convert("RGB").quantize(colours, Image.Quantize.MAXCOVERAGE)
+        reduced = image.convert("RGB").quantize(colours, method)
     reduced.save(to, optimize=True)

@@ -218,7 +218,7 @@ def draw_medians(study: Study, results: Path, to: Path) -> None:
     for axis in axes[len(traversals) :]:
         axis.set_axis_off()
     figure.savefig(to, dpi=100)
-    reduce_colours(to, to, GREYS)
+    reduce_colours(to, to, *GREYS)
 
 
 def main() -> None:
