@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import unbraid
-from unbraid.data import canonical, describe, folder
+from unbraid.data import canonical_name, describe, folder
 from unbraid.data.custom import parse
 from unbraid.data.image_files import UnreadableError, decode
 from unbraid.errors import UserError
@@ -210,9 +210,9 @@ def test_a_canonical_name_has_an_absolute_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert canonical("folder:some,size=32") == f"folder:{tmp_path}/some,size=32"
-    assert canonical("folder:a,b") == f"folder:{tmp_path}/a,b"
-    assert canonical("dsprites") == "dsprites"
+    assert canonical_name("folder:some,size=32") == f"folder:{tmp_path}/some,size=32"
+    assert canonical_name("folder:a,b") == f"folder:{tmp_path}/a,b"
+    assert canonical_name("dsprites") == "dsprites"
     custom = parse("folder:some")
     assert custom is not None
     assert custom.table_path.name.startswith("folder-some-")

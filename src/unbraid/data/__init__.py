@@ -130,7 +130,7 @@ def load(name: str) -> ImageTable:
     return DATASETS[name]() if custom is None else _reader(custom).load(custom)
 
 
-def canonical(name: str) -> str:
+def canonical_name(name: str) -> str:
     """Return the name under which the same data is found from every working directory.
 
     Parameters
@@ -150,7 +150,7 @@ def canonical(name: str) -> str:
 
     Examples
     --------
-    >>> canonical("mnist")
+    >>> canonical_name("mnist")
     'mnist'
     """
     custom = _parse(name)

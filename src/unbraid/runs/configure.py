@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from unbraid.data import canonical
+from unbraid.data import canonical_name
 from unbraid.errors import ArgumentError, UserError
 from unbraid.methods import Method
 from unbraid.runs.config import Budget, Config
@@ -75,7 +75,7 @@ def configure(
             )
     return Config(
         dataclasses.replace(base.method, **hyperparameters),
-        canonical(overrides["data"]) if "data" in overrides else base.data,
+        canonical_name(overrides["data"]) if "data" in overrides else base.data,
         Budget(
             overrides.get("steps", base.budget.steps),
             overrides.get("batch_size", base.budget.batch_size),

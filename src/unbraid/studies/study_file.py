@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from unbraid.data import canonical, load
+from unbraid.data import canonical_name, load
 from unbraid.errors import UserError
 from unbraid.evaluation.scores import MIN_IMAGES
 from unbraid.metrics import METRICS, suite
@@ -110,7 +110,7 @@ def _study(path: Path, text: str, table: dict[str, Any]) -> Study:
     scoring = _scoring(table, metrics, primary_score, path)
     data = table.get("data", "dsprites")
     try:
-        canonical(data)
+        canonical_name(data)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     # Custom images may change under the same name, so the runs are identified by a fingerprint.
