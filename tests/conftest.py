@@ -43,13 +43,7 @@ def frames() -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
-    """Same bits on every machine's core count, in the runs that tests share too."""
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread_for_all() -> None:
-    """The same for the runs that a whole session shares, which are made before any test."""
+    """Use one thread, so that bits do not depend on the number of cores."""
     torch.set_num_threads(1)
 
 

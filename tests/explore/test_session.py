@@ -106,7 +106,7 @@ def test_a_grid_varies_one_dimension_across_and_another_down(runs: dict[str, Ope
     point = run.encode(run.table.images(np.array([9]))[0].astype(np.float32))
     grid = traversal_grid(run, point, 1, CATEGORIES)
     assert grid.images.shape == (3, 11, 1, 64, 64)
-    assert grid.rows == ["d = 100", "d = 010", "d = 001"]
+    assert grid.rows == ["d = [1,0,0]", "d = [0,1,0]", "d = [0,0,1]"]
     z = np.array(point.z)
     z[1] = grid.values[4]
     np.testing.assert_allclose(grid.images[2, 4], run.decode(z[None], np.array([2]))[0], atol=1e-6)

@@ -79,7 +79,7 @@ def test_the_page_has_all_parts(page: Path) -> None:
     # A slider for each dimension of each median member, and a filmstrip for each category.
     assert text.count('<input type="range"') == 2 + 3
     assert text.count("--filmstrip: url") == 2 + 3 * 3
-    assert "d = 010" in text
+    assert "d = [0,1,0]" in text
     assert text.count("<figure><h3>CascadeVAE (stage_steps=1, warmup_stages=1), m=3</h3>") == 1
     assert "4 of 5" in text
 

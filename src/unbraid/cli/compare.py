@@ -44,6 +44,6 @@ def compare(
     tables = [load(run.read_config().data) for run in runs]
     first, second = [load_trained(run, t) for run, t in zip(runs, tables, strict=True)]
     compared = compare.compare(first, second, tables[0], extent=extent, columns=columns, seed=seed)
-    picture = out or runs[0].path / "compare.png"
+    picture = out or runs[0].comparison_figure
     compare.draw(picture, compared)
     print(f"written to {picture}")

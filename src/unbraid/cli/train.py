@@ -202,7 +202,7 @@ def _train(
         device=flags.device,
     )
     use_threads(flags.threads)
-    pictures = [run.path / "cascade.png" for run in runs]
+    pictures = [run.cascade_figure for run in runs]
 
     def draw() -> None:
         for run, picture in zip(runs, pictures, strict=True):

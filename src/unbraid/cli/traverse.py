@@ -38,7 +38,7 @@ def traverse(
     table = load(directory.read_config().data)
     trained = load_trained(directory, table)
     drawn = traversal.traverse(trained, table, extent=extent, columns=columns, seed=seed)
-    png, gif = directory.path / "traversal.png", directory.path / "traversal.gif"
+    png, gif = directory.traversal_figure, directory.traversal_animation
     title = f"{trained.config.method.title}, {directory.path.name}, step {trained.step:,}"
     traversal.draw_png(png, drawn, title)
     traversal.draw_gif(gif, drawn)

@@ -55,7 +55,7 @@ class CascadeVAE(CascadeVAEC):
             {"beta_low": 2.0, "learning_rate": 3e-4, "warmup_stages": 5},
         ),
         "quick": Preset(
-            "a few minutes on two cores: m = 4, learning rate 7e-4, stages of 1,500 steps",
+            "about 10 minutes on two cores: m = 4, learning rate 7e-4, stages of 1,500 steps",
             8_500,
             64,
             {"latent_dim": 4, "beta_low": 2.0, "learning_rate": 7e-4, "stage_steps": 1_500},

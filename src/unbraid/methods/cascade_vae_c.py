@@ -48,7 +48,10 @@ class CascadeVAEC(Method):
     }
 
     beta_low: float = hyperparameter(
-        1.0, "weight β_l of the KL of an open dimension", "1", "1.0 (m = 10)"
+        1.0,
+        "weight β_l of the KL of an open dimension",
+        "1",
+        "1.0 (m = 10); CascadeVAE 1.0 (m = 6), 2.0 (m = 4)",
     )
     beta_high: float = hyperparameter(10.0, "weight β_h of the KL of a closed dimension", "1", "10")
     stage_steps: int = hyperparameter(20_000, "number of steps per stage", "steps", "20000")

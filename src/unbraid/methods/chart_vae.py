@@ -34,11 +34,11 @@ class ChartVAE(Method):
     """ChartVAE: CascadeVAE with a discrete code initialised by clustering image neighbourhoods.
 
     At first all dimensions have the same β, which decays geometrically, so that they become active
-    one after another. Then the method surveys the dataset, a pass over all images: the images of
-    neighbouring codes (a chart) are split into K parts by their pixels, one per category, which
-    gives pseudo-labels, and inactive dimensions are reinitialised. From then on the objective is
-    that of CascadeVAE (Jeong & Song 2019, Eq. 8) with all dimensions open, except that a fraction
-    of each batch is sampled from the images with pseudo-labels, whose d is fixed.
+    one after another. A survey (a pass over all images before a step) follows: it splits each chart
+    (images with neighbouring codes) into K parts by their pixels, uses the parts as pseudo-labels
+    and reinitialises inactive dimensions. From then on the objective is that of CascadeVAE
+    (Jeong & Song 2019, Eq. 8) with all dimensions open, except that a fraction of each batch is
+    sampled from the images with pseudo-labels, whose d is fixed.
 
     References
     ----------
@@ -56,7 +56,7 @@ class ChartVAE(Method):
     title: ClassVar[str] = "ChartVAE"
     supports_vmap: ClassVar[bool] = False
     PRESETS: ClassVar[dict[str, Preset]] = {
-        "quick": Preset("ours: a few minutes on two cores", 11_500, 64, {}),
+        "quick": Preset("ours: 12 to 19 minutes on one or two cores", 11_500, 64, {}),
         "brief": Preset(
             "ours: less than half the steps, for quick estimates and studies of many runs",
             5_000,
@@ -92,7 +92,7 @@ class ChartVAE(Method):
     chart_images: int = hyperparameter(360, "number of images per chart", "images", "ours")
     gap: float = hyperparameter(
         1.1,
-        "smallest ratio of distances between parts to distances within parts of a chart",
+        "smallest ratio of the shortest edge cut to the longest edge kept in a chart's tree",
         "1",
         "ours",
     )

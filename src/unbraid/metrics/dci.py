@@ -1,8 +1,8 @@
 """Disentanglement, completeness and informativeness (DCI).
 
 A predictor of every factor from the code gives importances R_df of dimension d for factor f. With
-P_df = R_df / Σ_f R_df and Q_df = R_df / Σ_d R_df, entropies to the base of the number of their
-outcomes, and ρ the share of a dimension (of a factor) in all importances:
+P_df = R_df / Σ_f R_df and Q_df = R_df / Σ_d R_df, entropies normalised to [0, 1], and ρ_d (ρ_f) the
+fraction of all importances that belong to dimension d (factor f):
 
     disentanglement = Σ_d ρ_d (1 − H(P_d·))
     completeness    = Σ_f ρ_f (1 − H(Q_·f))
@@ -43,7 +43,7 @@ class Protocol:
     name : str
         Name of the protocol.
     train, test : int
-        Items that the predictors are fitted to, and scored on.
+        Number of training items and of test items.
     predictor : str
         "trees": boosted trees of depth 3 that classify; importance is the gain of their splits and
         informativeness the accuracy. "lasso": linear regression with an L1 penalty on standardised
@@ -91,8 +91,8 @@ def score(
     Returns
     -------
     dict of str to float
-        `disentanglement`, `completeness`, `informativeness`, 0 to 1; for each
-        `…_standard_error`, by batch means; `items`, the number of training items. The paper
+        `disentanglement`, `completeness`, `informativeness`, 0 to 1; a
+        `…_standard_error` of each, by batch means; `items`, the number of training items. The paper
         reports the error of "lasso", which is 1 − our informativeness.
 
     Raises
@@ -118,26 +118,26 @@ def score(
     regression = protocol.predictor == "lasso"
     factors = arrays.validate_factors(codes, factors, allow_continuous=regression)
     train, test = arrays.split(len(factors), protocol.train, protocol.test, rng)
-    both = np.concatenate([train, test])
-    x, owner = arrays.features(codes.subset(both))
-    y = factors[both] if regression else arrays.classes(factors[both])
-    cut = len(train)
+    items = np.concatenate([train, test])
+    x, dimension_c = arrays.features(codes.subset(items))
+    y = factors[items] if regression else arrays.classes(factors[items])
+    num_train = len(train)
 
     def values(
         train_part: Int[np.ndarray, " items"], test_part: Int[np.ndarray, " held"]
     ) -> tuple[float, float, float]:
-        test_part = test_part + cut
+        test_part = test_part + num_train
         importance, informativeness = importances(
-            x[train_part], y[train_part], x[test_part], y[test_part], owner, protocol
+            x[train_part], y[train_part], x[test_part], y[test_part], dimension_c, protocol
         )
         return disentanglement(importance), disentanglement(importance.T), informativeness
 
-    scores = values(np.arange(cut), np.arange(len(test)))
-    errors = uncertainty.batch_means_se(values, cut, len(test), GROUPS, rng)
+    scores = values(np.arange(num_train), np.arange(len(test)))
+    errors = uncertainty.batch_means_se(values, num_train, len(test), GROUPS, rng)
     outcome: dict[str, float] = {}
     for name, value, error in zip(SCORE_NAMES, scores, errors, strict=True):
         outcome |= {name: value, f"{name}_standard_error": float(error)}
-    return outcome | {"items": cut}
+    return outcome | {"items": num_train}
 
 
 def importances(
@@ -145,7 +145,7 @@ def importances(
     y: Num[np.ndarray, "n f"],
     x_test: Float[np.ndarray, "m c"],
     y_test: Num[np.ndarray, "m f"],
-    owner: Int[np.ndarray, " c"],
+    dimension_c: Int[np.ndarray, " c"],
     protocol: Protocol,
 ) -> tuple[Float[np.ndarray, "d f"], float]:
     """Fit a predictor of every factor and return the importances and the informativeness.
@@ -156,7 +156,7 @@ def importances(
         Columns of the code, of training and of test items.
     y, y_test : array of shape (n, f), (m, f)
         Factor values.
-    owner : integer array of shape (c,)
+    dimension_c : integer array of shape (c,)
         Dimension of every column; the importances of its columns are summed.
     protocol : Protocol
         Protocol.
@@ -168,17 +168,17 @@ def importances(
     informativeness : float
         Mean over factors, 0 to 1, of the test items.
     """
-    importance = np.zeros((int(owner.max()) + 1, y.shape[1]))
+    importance = np.zeros((int(dimension_c.max()) + 1, y.shape[1]))
     informativeness: list[float] = []
     for f in range(y.shape[1]):
         if protocol.predictor == "lasso":
             weight, quality = _lasso_importance(x, y[:, f], x_test, y_test[:, f], protocol.alpha)
         else:
             classes = int(max(y[:, f].max(), y_test[:, f].max())) + 1
-            forest = trees.fit(x, y[:, f], classes, protocol.rounds)
-            weight = forest.importance
-            quality = float((forest.predict(x_test) == y_test[:, f]).mean())
-        np.add.at(importance[:, f], owner, weight)
+            ensemble = trees.fit(x, y[:, f], classes, protocol.rounds)
+            weight = ensemble.importance
+            quality = float((ensemble.predict(x_test) == y_test[:, f]).mean())
+        np.add.at(importance[:, f], dimension_c, weight)
         informativeness.append(quality)
     return importance, float(np.mean(informativeness))
 
@@ -259,8 +259,8 @@ def lasso(
         before = w.copy()
         for j in range(len(w)):
             if gram[j, j] > MIN_VARIANCE:
-                pull = target[j] - gram[j] @ w + gram[j, j] * w[j]
-                w[j] = np.sign(pull) * max(abs(pull) - alpha, 0) / gram[j, j]
+                correlation = target[j] - gram[j] @ w + gram[j, j] * w[j]
+                w[j] = np.sign(correlation) * max(abs(correlation) - alpha, 0) / gram[j, j]
         if np.abs(w - before).max(initial=0) < 1e-8:
             break
     return w

@@ -249,13 +249,14 @@ def category_names(categories: int) -> list[str]:
     Examples
     --------
     >>> category_names(3)
-    ['100', '010', '001']
+    ['[1,0,0]', '[0,1,0]', '[0,0,1]']
     >>> category_names(6)
     ['1', '2', '3', '4', '5', '6']
     """
     if categories > 5:
         return [str(k + 1) for k in range(categories)]
-    return ["".join(str(int(i == k)) for i in range(categories)) for k in range(categories)]
+    one_hot = np.eye(categories, dtype=int)
+    return [f"[{','.join(map(str, row))}]" for row in one_hot]
 
 
 def draw_reconstructions(axis: Axes, traversal: Traversal, title: str) -> None:

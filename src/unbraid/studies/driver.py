@@ -107,7 +107,7 @@ class _ProgressDisplay:
             display._bar.close()
 
     def finish(self, job: Job, result: RunResult) -> None:
-        """Report a finished run and count its steps; a failed run counts what it reached."""
+        """Report a finished run and count the steps that it completed."""
         steps = job.config.budget.steps
         reason = ""
         if result.status == FAILED:
@@ -209,7 +209,7 @@ def _row_status(row: Row, width: int, results: Mapping[str, RunResult], store: S
 
 def _state(job: Job, results: Mapping[str, RunResult], store: Store) -> str:
     state = results[job.key].status if job.key in results else MISSING
-    # A worker of another study may score a run that is done by another metric.
+    # A worker of another study may be scoring a finished run with another metric.
     return RUNNING if state != DONE and is_running(store.run(job)) else state
 
 
