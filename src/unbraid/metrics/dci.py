@@ -29,7 +29,8 @@ from unbraid.metrics.protocols import by_name, find
 TITLE = "DCI"
 SCORE_NAMES = ("disentanglement", "completeness", "informativeness")
 MIN_FACTORS = 2
-GROUPS = 5
+# Fewer than elsewhere: every group fits all predictors once more.
+NUM_GROUPS = 5
 # Variance or standard deviation below which a column counts as constant.
 MIN_VARIANCE = 1e-12
 
@@ -133,7 +134,7 @@ def score(
         return disentanglement(importance), disentanglement(importance.T), informativeness
 
     scores = values(np.arange(num_train), np.arange(len(test)))
-    errors = uncertainty.batch_means_se(values, num_train, len(test), GROUPS, rng)
+    errors = uncertainty.batch_means_se(values, num_train, len(test), NUM_GROUPS, rng)
     outcome: dict[str, float] = {}
     for name, value, error in zip(SCORE_NAMES, scores, errors, strict=True):
         outcome |= {name: value, f"{name}_standard_error": float(error)}

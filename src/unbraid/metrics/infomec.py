@@ -28,7 +28,6 @@ from unbraid.metrics.protocols import by_name, find
 TITLE = "InfoMEC"
 SCORE_NAMES = ("modularity", "explicitness", "compactness")
 MIN_FACTORS = 2
-GROUPS = 10
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ def score(
         zeros = {f"{name}{end}": 0.0 for name in SCORE_NAMES for end in ("", "_standard_error")}
         return {**zeros, "dimensions": 0, "items": len(index)}
     scores = values(np.arange(len(index)), None)
-    errors = uncertainty.batch_means_se(values, len(index), 0, GROUPS, rng)
+    errors = uncertainty.batch_means_se(values, len(index), 0, uncertainty.NUM_GROUPS, rng)
     outcome: dict[str, float] = {}
     for name, value, error in zip(SCORE_NAMES, scores, errors, strict=True):
         outcome |= {name: value, f"{name}_standard_error": float(error)}

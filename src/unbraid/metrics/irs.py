@@ -25,7 +25,6 @@ from unbraid.metrics.protocols import by_name, find
 
 TITLE = "IRS"
 MIN_FACTORS = 1
-GROUPS = 10
 # Greatest deviation, in standard deviations, below which a dimension counts as constant.
 MIN_DEVIATION = 1e-9
 
@@ -116,7 +115,7 @@ def score(
     columns, _ = arrays.features(codes)
     x, labels = columns[:, : codes.mean.shape[1]], arrays.classes(factors[index])
     value = robustness(x, labels, protocol.quantile)
-    number = min(GROUPS, len(index))
+    number = min(uncertainty.NUM_GROUPS, len(index))
     group = uncertainty.groups(len(index), number, rng)
     left_out = [
         robustness(x[group != g], labels[group != g], protocol.quantile) for g in range(number)

@@ -25,7 +25,6 @@ from unbraid.metrics.protocols import by_name, find
 
 TITLE = "MIG"
 MIN_FACTORS = 1
-GROUPS = 10
 # Limits of the number of bins that are chosen by the posterior stds.
 MIN_BINS, MAX_BINS = 20, 1_000
 
@@ -114,7 +113,7 @@ def score(
     factors = arrays.validate_factors(codes, factors)
     index = arrays.draw(len(factors), protocol.items, rng)
     codes, labels = codes.subset(index), arrays.classes(factors[index])
-    group = uncertainty.groups(len(index), min(GROUPS, len(index)), rng)
+    group = uncertainty.groups(len(index), min(uncertainty.NUM_GROUPS, len(index)), rng)
     if protocol.code == "mean":
         code = mutual_information.code_classes(codes, protocol.bins)
         joints = mutual_information.contingency(code, labels, group)

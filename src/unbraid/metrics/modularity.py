@@ -29,7 +29,6 @@ from unbraid.metrics.protocols import by_name, find
 TITLE = "modularity and explicitness"
 SCORE_NAMES = ("modularity", "explicitness")
 MIN_FACTORS = 2
-GROUPS = 10
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,7 @@ def score(
     both, cut = np.concatenate([train, test]), len(train)
     codes, labels = codes.subset(both), arrays.classes(factors[both])
     code = mutual_information.code_classes(codes.subset(np.arange(cut)), protocol.bins)
-    group = uncertainty.groups(cut, min(GROUPS, cut), rng)
+    group = uncertainty.groups(cut, min(uncertainty.NUM_GROUPS, cut), rng)
     joints = mutual_information.contingency(code, labels[:cut], group)
     information, _ = mutual_information.tables(joints)
     modularities = np.array([modularity(table, idle=protocol.idle) for table in information])
@@ -137,7 +136,7 @@ def score(
         return [value]
 
     explicitness = explicit(np.arange(cut), np.arange(len(test)))[0]
-    error = uncertainty.batch_means_se(explicit, cut, len(test), GROUPS, rng)
+    error = uncertainty.batch_means_se(explicit, cut, len(test), uncertainty.NUM_GROUPS, rng)
     return {
         "modularity": float(modularities[0]),
         "modularity_standard_error": float(uncertainty.jackknife(modularities[1:])),

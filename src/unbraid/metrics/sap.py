@@ -25,7 +25,6 @@ from unbraid.metrics.threshold import accuracy
 
 TITLE = "SAP"
 MIN_FACTORS = 1
-GROUPS = 10
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,7 @@ def score(
         return [float((ordered[-1] - second).mean())]
 
     value = gap(np.arange(cut), np.arange(len(test)))[0]
-    error = uncertainty.batch_means_se(gap, cut, len(test), GROUPS, rng)
+    error = uncertainty.batch_means_se(gap, cut, len(test), uncertainty.NUM_GROUPS, rng)
     return {"score": value, "standard_error": float(error[0]), "items": cut}
 
 

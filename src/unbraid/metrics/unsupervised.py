@@ -29,7 +29,6 @@ from unbraid.metrics.protocols import by_name, find
 TITLE = "unsupervised scores"
 SCORE_NAMES = ("gaussian_tc", "gaussian_wasserstein", "mutual_information")
 MIN_FACTORS = 0
-GROUPS = 10
 # Least eigenvalue of a correlation matrix that float64 distinguishes from 0.
 MIN_EIGENVALUE = 1e-12
 # Standard deviation below which a dimension counts as constant.
@@ -114,7 +113,7 @@ def score(
     columns, _ = arrays.features(codes)
     x = columns[:, : codes.mean.shape[1]]
     labels = mutual_information.code_classes(codes, protocol.bins)
-    number = min(GROUPS, len(index))
+    number = min(uncertainty.NUM_GROUPS, len(index))
     group = uncertainty.groups(len(index), number, rng)
     joints = mutual_information.contingency(labels, labels, group)
     information, _ = mutual_information.tables(joints)
