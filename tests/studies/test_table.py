@@ -94,7 +94,7 @@ def test_no_run_is_left_out_and_the_first_table_is_of_last_checkpoints(
         *("82.15 (0.88)", "88.25", "-5.0"),
     )
     assert last.rows[1][1:] == ("0 of 1", "—", "—", "—", "—", "—", "—", "—")
-    assert last.caption.startswith("Last checkpoint, the claim, on all images; FactorVAE score")
+    assert last.caption.startswith("Last checkpoint, on all images; FactorVAE score")
     assert best.rows[0][1:6] == ("4", "90.00", "0.00", "0.00", "90.00")
     assert "Best of 2 checkpoints by the supervised score" in best.caption
     assert selected.rows[0][1:4] == ("50.00 (seed 0)", "—", "—")
@@ -289,7 +289,7 @@ def test_scores_without_labels_are_not_called_supervised(study_file: Path, store
     for primary_score, supervised in ((study.primary_score, True), (distance, False)):
         about = dataclasses.replace(study, primary_score=primary_score)
         _, best, selected, _ = rendered_tables(about, measure(about, store))
-        assert ("labels choose" in best.caption) == supervised
+        assert ("selected by labels" in best.caption) == supervised
         assert (selected.headers[-1] == "best, by labels") == supervised
 
 

@@ -35,12 +35,12 @@ def cache_dir() -> Path:
 
 
 def store(path: Path, chunks: Iterator[bytes], metadata: dict[str, Any]) -> dict[str, Any]:
-    """Write a table, and beside it, as JSON, its metadata with its SHA-256.
+    """Write a table, and its metadata with its SHA-256 as JSON beside it.
 
     Parameters
     ----------
     path : Path
-        File of the table; the metadata go to the same name with the ending .json.
+        File of the table; the metadata are written to the same name with the suffix .json.
     chunks : iterator of bytes
         Content of the table.
     metadata : dict
@@ -53,8 +53,8 @@ def store(path: Path, chunks: Iterator[bytes], metadata: dict[str, Any]) -> dict
 
     Raises
     ------
-    UserError
-        If the folder cannot be written to.
+    UserError or StorageError
+        If a file cannot be written.
     """
     digest = hashlib.sha256()
     with written_atomically(path) as file:
@@ -83,9 +83,9 @@ def read_metadata(path: Path) -> dict[str, Any]:
     Raises
     ------
     OSError
-        If there are none.
+        If there is no metadata file, or it cannot be read.
     ValueError
-        If they are damaged.
+        If the metadata are damaged.
     """
     metadata = json.loads(path.with_suffix(".json").read_text())
     if not isinstance(metadata, dict):
@@ -113,7 +113,7 @@ def restore(path: Path, bytes_per_item: int, remedy: str) -> UInt8[np.ndarray, "
     Raises
     ------
     UserError
-        If the file is truncated or changed, or if its metadata are missing.
+        If the file cannot be read, is truncated or changed, or if its metadata are missing.
     """
     try:
         expected = read_metadata(path)["sha256"]
@@ -156,7 +156,7 @@ def checksum(path: Path, algorithm: str) -> str:
 
 @contextlib.contextmanager
 def table_lock(name: str) -> Iterator[None]:
-    """Make other processes wait while a table is being made.
+    """Make other processes wait while this process makes a table.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def table_lock(name: str) -> Iterator[None]:
     Yields
     ------
     None
-        While this process has the lock.
+        Control, while this process has the lock.
 
     Raises
     ------

@@ -104,9 +104,9 @@ class FactorSpace(BaseFactors):
 
 @dataclass(frozen=True, eq=False)
 class FactorTable(BaseFactors):
-    """Factor values listed item by item; any combinations, or no factor at all.
+    """Factor values of every item, in any combinations; possibly without any factor.
 
-    A value is only ever compared with others of its column.
+    Values are only compared within a column.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ class FactorTable(BaseFactors):
     Raises
     ------
     ArgumentError
-        If names and columns do not match, or if `label` is not a factor.
+        If the names are not different, one per column, or if `label` is not a factor.
 
     Examples
     --------

@@ -25,7 +25,7 @@ from unbraid.files import written_atomically
 
 Result = TypeVar("Result")
 BLOCK = 256
-# Increased whenever the same files are decoded to other pixels.
+# Increase it whenever a change of the code decodes the same files to other pixels.
 DECODER_VERSION = 1
 
 
@@ -51,7 +51,7 @@ class Plan(NamedTuple):
 def load(custom: CustomDataset) -> ImageTable:
     """Load the images of a folder, which are decoded into the cache at the first call.
 
-    They are decoded again whenever the name, size or modification time of a file has changed.
+    All are decoded again if the name, size or modification time of a file has changed.
     With a `size`, every image is cropped around its centre and resized to size×size pixels. Without
     one, images keep their size if all have the same, with sides of 28 to 256 pixels; otherwise they
     are cropped and resized to 64×64. They are grey if all files are grey, else in colour. If images
@@ -71,6 +71,8 @@ def load(custom: CustomDataset) -> ImageTable:
     ------
     UserError
         If the folder does not exist, or if no image in it can be read.
+    UserError or StorageError
+        If the cache cannot be written.
     """
     files, num_others = _files(custom)
     listing = _listing(custom, files)
@@ -119,7 +121,7 @@ def _describe_labels(metadata: dict[str, Any]) -> str:
 
 
 def _files(custom: CustomDataset) -> tuple[list[Path], int]:
-    """Image files, by their extension, in a fixed order, and the number of other files."""
+    """Return the image files, recognised by extension and sorted, and the number of other files."""
     if not custom.path.is_dir():
         raise UserError(
             f"{custom.name}: no such folder; set `data` to folder:PATH with an existing folder"
@@ -140,7 +142,7 @@ def _files(custom: CustomDataset) -> tuple[list[Path], int]:
 
 
 def _listing(custom: CustomDataset, files: Sequence[Path]) -> str:
-    """Digest of the files' names, sizes and modification times."""
+    """Return a digest of the files' names, sizes and modification times."""
     digest = hashlib.sha256(f"{DECODER_VERSION} {custom.size}".encode())
     for file in files:
         entry: list[str | int] = [file.relative_to(custom.path).as_posix()]

@@ -17,14 +17,14 @@ CONFUSION = "images_by_category_and_"
 
 
 class NotScored(NamedTuple):
-    """A metric that was asked for and cannot be computed.
+    """A requested metric that cannot be computed.
 
     Parameters
     ----------
     name : str
         Name of the metric.
     why : str
-        The reason, in one line.
+        Reason, in one line.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Evaluation:
     step : int
         Step of the checkpoint.
     checkpoint : str
-        "last", the checkpoint that was scored.
+        Checkpoint that was scored: always "last".
     configuration : str
         Digest of the run's configuration.
     images : int
@@ -52,7 +52,7 @@ class Evaluation:
     precision : str
         Precision of the encoder.
     device : str
-        "cpu" or "cuda", the device of the encoder.
+        Device of the encoder, "cpu" or "cuda".
     votes_seed : int
         Seed for sampling items and votes.
     repeats : int

@@ -50,7 +50,7 @@ def measure(
     seed : int, default 0
         Seed for sampling the images and the noise of z.
     stages : bool, default False
-        Whether to compute I(x; z_1 … z_i) and I(x; z_i) at the end of every stage too, with the
+        Whether to also compute I(x; z_1 … z_i) and I(x; z_i) at the end of every stage, from the
         same images and noise.
 
     Returns
@@ -61,9 +61,12 @@ def measure(
     Raises
     ------
     ArgumentError
-        If `images` is less than the batch size or more than the dataset has.
+        If `images` is less than 64 or more than the number of images in the dataset.
     UserError
-        If the code is deterministic, or if `stages` is set and the run has no stage checkpoints.
+        If the run has no usable checkpoint, if its code is deterministic, or if `stages` is set and
+        the run has no stage checkpoints.
+    UserError or StorageError
+        If the file cannot be written.
     """
     if not BATCH <= images <= len(table):
         raise ArgumentError(
@@ -89,8 +92,8 @@ def measure(
             " bounded; choose a run of another method"
         )
     noise_nz = torch.from_numpy(rng.standard_normal(codes.mean.shape))
-    posteriors = _Posteriors.of(codes, noise_nz)
-    whole = posteriors.decompose()
+    posteriors = _Posteriors.from_codes(codes, noise_nz)
+    estimates = posteriors.decompose()
     report = InformationReport(
         method=config.method.name,
         data=config.data,
@@ -98,16 +101,18 @@ def measure(
         step=trained.step,
         images=images,
         images_seed=seed,
-        terms=_as_record(whole.terms),
-        standard_errors=TermErrors(*whole.errors.tolist()),
+        terms=_as_record(estimates.terms),
+        standard_errors=TermErrors(*estimates.errors.tolist()),
         kl=information.kl_per_dimension(posteriors.mean_nz, posteriors.std_nz).tolist(),
-        marginal_kl_by_dimension=whole.terms.marginal_kl_z.tolist(),
-        information_by_dimension=whole.information_z.tolist(),
-        information_of_prefix=whole.prefix_information_z.tolist(),
+        marginal_kl_by_dimension=estimates.terms.marginal_kl_z.tolist(),
+        information_by_dimension=estimates.information_z.tolist(),
+        information_of_prefix=estimates.prefix_information_z.tolist(),
         batch=BATCH,
         weighted=posteriors.decompose_by_batches(stratified=False),
         stratified=posteriors.decompose_by_batches(stratified=True),
-        stages=[_stage(end, table, index, noise_nz) for end in checkpoints] if stages else None,
+        stages=(
+            [_stage(stage, table, index, noise_nz) for stage in checkpoints] if stages else None
+        ),
     )
     with written_atomically(run.information_file) as file:
         file.write(json.dumps(report.to_json(), indent=2).encode())
@@ -115,14 +120,14 @@ def measure(
 
 
 class _Posteriors(NamedTuple):
-    """Posteriors of n images in float64, and the noise that one z per image is sampled with."""
+    """Posteriors of n images in float64, and the noise from which one z per image is sampled."""
 
     mean_nz: Float[Tensor, "n z"]
     std_nz: Float[Tensor, "n z"]
     noise_nz: Float[Tensor, "n z"]
 
     @classmethod
-    def of(cls, codes: Codes, noise_nz: Tensor) -> _Posteriors:
+    def from_codes(cls, codes: Codes, noise_nz: Tensor) -> _Posteriors:
         assert codes.std is not None
         mean_nz, std_nz = torch.from_numpy(codes.mean), torch.from_numpy(codes.std)
         return cls(mean_nz.double(), std_nz.double(), noise_nz)
@@ -138,13 +143,13 @@ class _Posteriors(NamedTuple):
 
 
 def _stage(
-    end: Trained, table: ImageTable, index: np.ndarray, noise_nz: Tensor
+    trained: Trained, table: ImageTable, index: np.ndarray, noise_nz: Tensor
 ) -> StageInformation:
-    codes = encode(end, table, index=index, discrete=False)
-    result = _Posteriors.of(codes, noise_nz).decompose()
+    codes = encode(trained, table, index=index, discrete=False)
+    result = _Posteriors.from_codes(codes, noise_nz).decompose()
     return StageInformation(
-        step=end.step,
-        open=open_dimensions(end.config.method, end.step),
+        step=trained.step,
+        open=open_dimensions(trained.config.method, trained.step),
         total_correlation=result.terms.total_correlation,
         information_by_dimension=result.information_z.tolist(),
         information_of_prefix=result.prefix_information_z.tolist(),
@@ -185,7 +190,7 @@ def as_text(report: InformationReport) -> str:
         "TC(z)": "total_correlation",
         "Σ KL(q(z_i) ‖ p(z_i))": "marginal_kl",
         "KL(q(z|x) ‖ p(z)), closed form": "regulariser",
-        "sum of three less closed form": "residual",
+        "sum of the three − closed form": "residual",
     }
     for label, name in labels.items():
         error = getattr(report.standard_errors, name, None)
@@ -212,14 +217,14 @@ def open_dimensions(method: Method, step: int) -> str:
     Parameters
     ----------
     method : Method
-        A method with a β per dimension.
+        The method.
     step : int
         Last step of the stage.
 
     Returns
     -------
     str
-        The dimensions with the least β, and d if the discrete code is open: "z1 … z2, d".
+        The dimensions with the smallest β, and d if the discrete code is open: "z1 … z2, d".
     """
     betas = method.betas(step - 1)
     number = betas.count(min(betas))

@@ -22,7 +22,7 @@ class InformationTerms:
     regulariser : float
         E_x KL(q(z|x) ‖ p(z)), in closed form.
     residual : float
-        Sum of the three estimates less the regulariser.
+        Sum of the three estimates minus the regulariser.
     """
 
     information: float
@@ -106,7 +106,7 @@ class InformationReport:
     weighted, stratified : InformationTerms
         Estimates from batches by minibatch weighted and minibatch stratified sampling.
     stages : list of StageInformation, optional
-        Information at the end of every stage.
+        Information at the end of every stage; None if it was not requested.
     """
 
     method: str

@@ -24,7 +24,7 @@ from unbraid.runs.device import usable_device
 from unbraid.runs.encode import load_trained
 from unbraid.runs.run import Run
 
-# With fewer images, few values of a factor occur twice.
+# With fewer images, too few values of a factor occur more than once.
 MIN_IMAGES = 100
 
 
@@ -42,8 +42,8 @@ def evaluate(
     """Score the last checkpoint of a run and write the scores into the run directory.
 
     The scores of all images are written to scores.json, those of a subset to scores-N.json. The
-    file is written after every protocol: an interrupted evaluation resumes with the missing
-    protocols, and an evaluation by other metrics adds to the file.
+    file is written after every protocol, so that an interrupted evaluation resumes with the missing
+    protocols. Evaluating with other metrics adds their scores to the file.
 
     Parameters
     ----------
@@ -77,6 +77,8 @@ def evaluate(
         none of the metrics.
     ArgumentError
         If a metric is unknown, or `repeats` or `images` is too small.
+    UserError or StorageError
+        If the scores cannot be written.
     """
     names = suite.parse_names(metrics)
     if repeats < 1:
@@ -150,7 +152,7 @@ def sample_images(table: ImageTable, images: int | None) -> Int[np.ndarray, " n"
     Raises
     ------
     ArgumentError
-        If there are too few images to score.
+        If `images` is less than `MIN_IMAGES`, and less than the size of the dataset.
     """
     if images is None or images >= len(table):
         return np.arange(len(table))
@@ -167,7 +169,7 @@ def sample_images(table: ImageTable, images: int | None) -> Int[np.ndarray, " n"
 def _supported(
     specs: Sequence[MetricSpec], table: ImageTable, index: np.ndarray
 ) -> tuple[list[MetricSpec], list[NotScored]]:
-    """Return what the labels of these images allow, and why other metrics are not scored."""
+    """Return the metrics that the labels of these images allow, and reasons for the others."""
     factors = table.factors.factors_of(index)
     reasons = {
         metric: suite.unsupported_reason(metric, factors, table.factors.label, table.name)
@@ -181,7 +183,7 @@ def _supported(
 
 
 def _resume(evaluation: Evaluation, file: Path) -> Evaluation:
-    """Add the scores that the file has already, if they are of the same codes and draws."""
+    """Add the scores already in the file, if they have the same codes and draws."""
     try:
         saved = Evaluation.from_json(json.loads(file.read_text()))
         scores = [row for row in saved.scores if is_known(row)]

@@ -14,7 +14,7 @@ from unbraid.information.aggregate import log_aggregate, log_minibatch, pairwise
 
 
 class Terms(NamedTuple):
-    """KL(q(z|x) ‖ p(z)) over a dataset, and the terms that it is the sum of.
+    """KL(q(z|x) ‖ p(z)) over a dataset, and the three terms that sum to it.
 
     I(x;z) + TC(z) + Σ_i KL(q(z_i) ‖ p(z_i)) = E_x KL(q(z|x) ‖ p(z)).
 
@@ -37,7 +37,7 @@ class Terms(NamedTuple):
 
     @property
     def residual(self) -> float:
-        """Sum of the terms minus the regulariser, nats: 0 except for sampling of z."""
+        """Sum of the terms minus the regulariser, nats; nonzero only because z is sampled."""
         total = self.information + self.total_correlation + self.marginal_kl_z.sum().item()
         return total - self.regulariser
 
@@ -54,8 +54,8 @@ class Decomposition(NamedTuple):
     prefix_information_z : tensor, shape (z,)
         I(x; z_{1:i}), nats; the last entry is I(x;z).
     errors : tensor, shape (4,)
-        Standard errors of information, total correlation, Σ_i of the marginal KLs and residual,
-        nats, from the variation over images; proportional to 1/√(images · samples).
+        Standard errors of information, total correlation, sum of the marginal KLs, and residual,
+        nats, from the variation over images.
     """
 
     terms: Terms
@@ -98,8 +98,8 @@ def decompose(
     """Compute the terms for N posteriors, with the exact aggregate posterior.
 
     Expectations over q(z|x_n) are weighted means over z = mean + std · noise: standard normal noise
-    gives Monte Carlo estimates, the nodes and weights of a quadrature exact values. x is uniform
-    over the N images, so I(x;z) is at most ln N.
+    gives Monte Carlo estimates; the nodes and weights of a quadrature give exact values. x is
+    uniform over the N images, so I(x;z) is at most ln N.
 
     Parameters
     ----------

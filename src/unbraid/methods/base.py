@@ -50,7 +50,7 @@ class Method(Hyperparameters, Hooks, Coder):
     categories : int, default 0
         Number K of categories of the discrete code; 0 if the method has none.
     batches_per_step : int, default 1
-        Number of batches of the budget's size that each step uses.
+        Number of batches that each step uses, each of `batch_size` images.
     min_batch : int, default 1
         Smallest batch size.
     supports_vmap : bool, default True

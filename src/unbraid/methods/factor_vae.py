@@ -22,10 +22,10 @@ from unbraid.nets import Discriminator
 class FactorVAE(Method):
     """FactorVAE: maximises ELBO − γ TC(z), with TC(z) ≈ E[ln D(z) − ln(1 − D(z))].
 
-    Each step uses two batches. Encoder and decoder minimise −ELBO + γ E[ln D/(1 − D)] on the first.
-    The discriminator minimises −(1/2b) Σ_b [ln D(z_b) + ln(1 − D(z′_b))] on the codes z of the
-    first and the codes z′ of the second, whose dimensions are permuted across the batch. γ = 0 is
-    the VAE on the first batch.
+    Each step uses two batches of b images. Encoder and decoder minimise −ELBO + γ TC(z) on the
+    first. The discriminator minimises −(1/2b) Σ_i [ln D(z_i) + ln(1 − D(z′_i))], where z are the
+    codes of the first batch, and z′ those of the second with every dimension permuted across the
+    batch. With γ = 0 the method is the VAE on the first batch.
 
     References
     ----------

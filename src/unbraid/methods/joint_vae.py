@@ -24,7 +24,7 @@ class JointVAE(Method):
     KL(z) = KL(q(z|x) ‖ p(z)) and KL(d) = KL(q(d|x) ‖ p(d)). d is sampled as a relaxed one-hot
     vector; its KL is that of the category from the uniform distribution. Both capacities increase
     linearly from 0, C_d at most to ln K, the largest KL of K categories. The category of an image
-    is the most probable one under q(d|x). With both KLs at their capacities only the
+    is the most probable one under q(d|x). If both KLs equal their capacities, only the
     reconstruction remains. `betas` returns γ, the weight of a KL above its capacity.
 
     References

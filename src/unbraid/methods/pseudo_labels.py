@@ -26,7 +26,7 @@ from unbraid.methods._scipy import (
 )
 from unbraid.methods.chart_matching import NUM_NEIGHBOURS, Chart, match_charts, pixel_distances
 
-# Smallest share of a chart's images that counts as a part: fewer are outliers.
+# Smallest share of a chart's images that counts as a part; smaller components are outliers.
 MIN_PART_SHARE = 0.12
 
 
@@ -92,7 +92,7 @@ class PseudoLabelStore(nn.Module):
     def _load_from_state_dict(
         self, state_dict: Mapping[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        # PyTorch copies into buffers of the saved shape, and the number of labels varies.
+        # PyTorch can only copy into buffers of the saved shape, and the number of labels varies.
         for name in ("item", "category"):
             if f"{prefix}{name}" in state_dict:
                 saved = state_dict[f"{prefix}{name}"]
@@ -133,12 +133,12 @@ def find_pseudo_labels(
     chart_size : int
         Number of images per chart.
     min_gap : float
-        Smallest ratio of removed to remaining edges.
+        Smallest ratio of the shortest removed to the longest remaining edge.
 
     Returns
     -------
     PseudoLabels
-        Pseudo-labels; none if too few charts could be split to match them.
+        Pseudo-labels; empty if fewer charts could be split than matching needs.
     """
     num_items, chart_size = len(code_nz), min(chart_size, len(code_nz))
     neighbours = NearestNeighbours(code_nz)
@@ -151,8 +151,8 @@ def find_pseudo_labels(
         if part is not None:
             charts.append(Chart(centre, items, part))
     if len(charts) <= NUM_NEIGHBOURS:
-        none = np.empty(0, np.int64)
-        return PseudoLabels(none, none, len(charts), 0.0)
+        empty = np.empty(0, np.int64)
+        return PseudoLabels(empty, empty, len(charts), 0.0)
     categories, agreement = match_charts(charts, images, code_nz, k, rng)
     votes_nk = np.zeros((num_items, k), np.int32)
     for chart, category in zip(charts, categories, strict=True):

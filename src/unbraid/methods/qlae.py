@@ -20,7 +20,7 @@ class QLAE(Method):
     """QLAE: minimises −ln p(x|z) + λ_q mean_z (sg c − z)² + λ_c mean_z (c − sg z)².
 
     c is the output of the encoder, z the nearest value in the codebook of each dimension, and sg
-    the stop-gradient; the gradient of the decoder passes straight through z to c. Encoder and
+    the stop-gradient; the gradient of the decoder is passed unchanged from z to c. Encoder and
     decoder use strong weight decay (AdamW), the codebook none. The code is deterministic. With a
     uniform prior over its V values, the KL of each dimension is ln V for every image: `kl` in the
     log is this constant, `elbo` is a bound, and the KL is not part of the loss, so `betas` returns

@@ -1,4 +1,4 @@
-"""Validation of the arrays that metrics take, sampling of items, and inputs of predictors.
+"""Validation of the arguments of metrics, sampling of items, and inputs of predictors.
 
 Index letters: `n` items, `z` continuous dimensions, `d` dimensions including the discrete code,
 `c` columns of a predictor's input, `f` factors.

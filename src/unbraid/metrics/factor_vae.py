@@ -1,13 +1,13 @@
 """The FactorVAE score in its published forms.
 
-One vote: fix one factor at one value, draw L images, and choose the dimension of least normalised
-variance, argmin_d Var(z_d over the images) / Var(z_d over the dataset). A majority-vote classifier
-predicts the factor from the dimension:
+For each vote, fix one factor at one value, draw L images, and choose the dimension with the
+smallest normalised variance, argmin_d Var(z_d over the images) / Var(z_d over the dataset). A
+majority-vote classifier predicts the factor from the dimension:
 
     score = Σ_d V_d,f(d) / Σ_df V_df,  f(d) = argmax_f V_df
 
-with V_df votes of dimension d for factor f. A discrete code counts as one more dimension (Jeong and
-Song 2019), with Gini's variance 1 − Σ_k p_k².
+where V_df is the number of votes of dimension d for factor f. A discrete code counts as one more
+dimension (Jeong and Song 2019), with Gini's variance 1 − Σ_k p_k².
 
 References
 ----------
@@ -42,17 +42,18 @@ class Protocol:
     name : str
         Name of the protocol.
     images : int
-        Images per vote (L).
+        Number L of images per vote.
     votes : int
-        Votes that the classifier is fitted to.
+        Number of votes that the classifier is fitted to.
     held_out : int
-        Further votes that it is scored on; 0 to score it on the votes it was fitted to.
+        Number of further votes that it is scored on; 0 to score it on the votes it was fitted to.
     stratified : bool
         Whether every factor gets the same number of votes; otherwise factors are drawn.
     min_kl : float, default 0.0
         Mean KL that a continuous dimension must exceed, nats; 0 for no threshold.
     min_std : float, default 0.0
-        Least std of the mean of a continuous dimension over the dataset.
+        Smallest standard deviation of the posterior mean of a continuous dimension over the
+        dataset.
     min_entropy : float, default 0.1
         Entropy that the categories of the discrete code must exceed, nats.
     """
@@ -100,7 +101,8 @@ def score(
     -------
     dict of str to float
         `score`: accuracy of the vote classifier, 0 to 1; 0 if no dimension is active.
-        `standard_error`: binomial. `dimensions`: number of active dimensions.
+        `standard_error`: binomial standard error of the accuracy. `dimensions`: number of active
+        dimensions.
 
     Raises
     ------
@@ -161,7 +163,7 @@ def votes(
     Returns
     -------
     integer array of shape (d, f)
-        Votes; the discrete code is the last dimension.
+        Number of votes; the discrete code is the last dimension.
 
     Raises
     ------

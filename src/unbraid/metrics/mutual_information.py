@@ -1,7 +1,8 @@
 """Mutual information between the dimensions of a code and the factors, in nats.
 
-A joint table has one mass per (group of items, bin or category of a dimension, value of a factor).
-The groups allow a score and its jackknife to be computed in one pass over the items.
+A joint table counts items, or sums their probabilities, by group of items, class (bin or category)
+of a dimension, and value of a factor. The groups allow a score and its jackknife to be computed in
+one pass over the items.
 
 Index letters: `n` items, `d` dimensions including the discrete code, `f` factors, `g` groups.
 """
@@ -119,8 +120,8 @@ def posterior_joint(
 ) -> list[Joint]:
     """Compute joint masses of one dimension, sampled from N(mean, std²), and every factor.
 
-    A bin from a to b has the mass Φ((b − μ)/σ) − Φ((a − μ)/σ) of an item; the mass beyond the edges
-    is added to the outermost bins.
+    An item adds the mass Φ((b − μ)/σ) − Φ((a − μ)/σ) to a bin from a to b; its mass beyond the
+    edges is added to the outermost bins.
 
     Parameters
     ----------
@@ -144,8 +145,8 @@ def posterior_joint(
     for start in range(0, len(mean), CHUNK):
         chunk = slice(start, start + CHUNK)
         below = normal_cdf((edges[1:-1] - mean[chunk, None]) / std[chunk, None])
-        ends = np.zeros((len(below), 1)), np.ones((len(below), 1))
-        mass = np.diff(np.concatenate([ends[0], below, ends[1]], axis=1), axis=1)
+        zeros, ones = np.zeros((len(below), 1)), np.ones((len(below), 1))
+        mass = np.diff(np.concatenate([zeros, below, ones], axis=1), axis=1)
         items: Int[np.ndarray, " items"] = np.arange(len(mass))
         for joint, values, v in zip(joints, factors[chunk].T, num_values, strict=True):
             # The product with a sparse one-hot matrix sums over the items of a group and value.
@@ -248,17 +249,19 @@ def knn_mi(
     radius, size, k = np.zeros(len(x)), np.zeros(len(x)), np.zeros(len(x))
     for value in np.unique(y):
         index = np.flatnonzero(y == value)
-        own = x[index]
+        same_label = x[index]
         size[index] = len(index)
         if len(index) > 1:
             k[index] = min(neighbours, len(index) - 1)
-            radius[index] = _kth_distance(own, int(k[index[0]]))
-            k[index] = np.where(radius[index] > 0, k[index], _num_between(own, own, own))
+            radius[index] = _kth_distance(same_label, int(k[index[0]]))
+            num_equal = _num_between(same_label, same_label, same_label)
+            k[index] = np.where(radius[index] > 0, k[index], num_equal)
     used = k > 0
     if not used.any() or x[0] == x[-1]:
         return 0.0
     x, k, size = x[used], k[used], size[used]
-    # Strictly nearer than the k-th neighbour, the item included; the margin exceeds rounding.
+    # Count items strictly nearer than the k-th neighbour, including the item itself; the margin is
+    # larger than rounding errors.
     radius = radius[used] * (1 - 1e-6)
     within = _num_between(x, x - radius, x + radius)
     terms = digamma(len(x)) + digamma(k) - digamma(size) - digamma(np.maximum(within, 1))

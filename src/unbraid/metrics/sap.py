@@ -1,7 +1,8 @@
 """Separated attribute predictability (SAP).
 
-For every factor, how much better the best dimension predicts it than the second best does. With
-S_df the quality of a predictor of factor f from dimension d alone:
+SAP measures how much better the best dimension predicts a factor than the second best does. Let
+S_df be the quality of a predictor of factor f from dimension d alone, and S_(1)f and S_(2)f the two
+largest of these for a factor:
 
     SAP = 1/F Σ_f (S_(1)f − S_(2)f)
 
@@ -36,7 +37,7 @@ class Protocol:
     name : str
         Name of the protocol.
     train, test : int
-        Items that the predictors are fitted to, and scored on.
+        Number of items that the predictors are fitted to, and scored on.
     predictor : str
         "svm": the test accuracy of a linear support vector machine, classes balanced. "r2": the
         share of an ordered factor's variance that a linear regression explains on the training
@@ -81,8 +82,8 @@ def score(
     Returns
     -------
     dict of str to float
-        `score`, 0 to 1 (of a code of one dimension, the second best counts as 0);
-        `standard_error`, by batch means; `items`, the number of training items.
+        `score`: 0 to 1; for a code of one dimension, the second best counts as 0.
+        `standard_error`: estimated by batch means. `items`: number of training items.
 
     Raises
     ------
@@ -114,18 +115,18 @@ def score(
     sample, y = codes.subset(both), factors[both]
     if protocol.predictor == "svm":
         y = arrays.classes(y)
-    cut = len(train)
+    num_train = len(train)
 
     def gap(
         train_part: Int[np.ndarray, " items"], test_part: Int[np.ndarray, " held"]
     ) -> list[float]:
-        ordered = np.sort(table(sample, y, train_part, test_part + cut, protocol), axis=0)
+        ordered = np.sort(table(sample, y, train_part, test_part + num_train, protocol), axis=0)
         second = ordered[-2] if len(ordered) > 1 else 0.0
         return [float((ordered[-1] - second).mean())]
 
-    value = gap(np.arange(cut), np.arange(len(test)))[0]
-    error = uncertainty.batch_means_se(gap, cut, len(test), uncertainty.NUM_GROUPS, rng)
-    return {"score": value, "standard_error": float(error[0]), "items": cut}
+    value = gap(np.arange(num_train), np.arange(len(test)))[0]
+    error = uncertainty.batch_means_se(gap, num_train, len(test), uncertainty.NUM_GROUPS, rng)
+    return {"score": value, "standard_error": float(error[0]), "items": num_train}
 
 
 def table(
@@ -170,7 +171,7 @@ def _explained_variance(
     factors: Num[np.ndarray, "n f"],
     train: Int[np.ndarray, " items"],
 ) -> Float[np.ndarray, "d f"]:
-    """Return R² = Cov²/(Var·Var); of a discrete code the share of variance between categories."""
+    """Return R² = Cov²/(Var·Var); for a discrete code, the share of variance between categories."""
     y = factors[train] - factors[train].mean(axis=0)
     y_variance = np.mean(y**2, axis=0)
     x = x - x.mean(axis=0)

@@ -87,11 +87,11 @@ def parse_names(names: str | None) -> list[str]:
     >>> parse_names("mig, beta_vae, mig")
     ['mig', 'beta-vae']
     """
-    of_one_run = [name for name in METRICS if name != "udr"]
+    single_run_metrics = [name for name in METRICS if name != "udr"]
     if names is None:
         return list(DEFAULT_METRICS)
     if names == "all":
-        return of_one_run
+        return single_run_metrics
     requested = [name.strip().replace("_", "-") for name in names.split(",")]
     for name in requested:
         if name == "udr":
@@ -101,8 +101,8 @@ def parse_names(names: str | None) -> list[str]:
                 "UDR compares the members of a population, not one run",
                 "call unbraid.metrics.udr.score with the codes of several runs",
             )
-        if name not in of_one_run:
-            known = ", ".join(of_one_run)
+        if name not in single_run_metrics:
+            known = ", ".join(single_run_metrics)
             raise ArgumentError(
                 "metrics",
                 name or "''",
@@ -151,7 +151,7 @@ def min_factors(metric: str) -> int:
     Returns
     -------
     int
-        0 if it needs no labels; 2 if it is 1 by construction for a single factor.
+        0 if it needs no labels, 2 if it always is 1 for a single factor, otherwise 1.
 
     Examples
     --------
@@ -180,7 +180,7 @@ def unsupported_reason(
     Returns
     -------
     str or None
-        One line, `data: reason; remedy`; None if the metric can be computed.
+        One line, `data: reason; remedy`; None if the labels allow the metric.
     """
     needed = min_factors(metric)
     if needed == 0:
@@ -217,7 +217,7 @@ def score_rows(
     factors : array of shape (n, f)
         Factor values; for classification the labels, of shape (n,).
     seed : int, default 0
-        Seed for sampling items and votes. The draws depend on nothing but the seed, the metric, the
+        Seed for sampling items and votes. The draws depend only on the seed, the metric, the
         protocol and the repeat.
     repeats : int, default 1
         Number of repeats, each with other items and votes.
@@ -247,12 +247,12 @@ def score_rows(
         rng = np.random.default_rng(_rng_key(spec, seed, repeat))
         results.append(metric.score(codes, factors, rng, spec.protocol))
         if "chance" in results[0] and "standard_error" not in results[0]:
-            break  # Nothing is sampled: all repeats would be equal.
+            break  # Nothing is sampled, so all repeats would be equal.
     if "score" in results[0]:
         return [_row(spec.title, spec, results, "score", "standard_error")]
-    end = "_standard_error"
-    names = [name.removesuffix(end) for name in results[0] if name.endswith(end)]
-    return [_row(spec.part_title(name), spec, results, name, f"{name}{end}") for name in names]
+    suffix = "_standard_error"
+    names = [name.removesuffix(suffix) for name in results[0] if name.endswith(suffix)]
+    return [_row(spec.part_title(name), spec, results, name, f"{name}{suffix}") for name in names]
 
 
 def describe_metrics() -> str:
@@ -274,7 +274,7 @@ def describe_metrics() -> str:
 
 
 def _rng_key(spec: MetricSpec, seed: int, repeat: int) -> list[int]:
-    """Return the seed of a score's draws, independent of other metrics, protocols and repeats."""
+    """Return the seed of the draws of one repeat of a metric under a protocol."""
     number = list(METRICS[spec.metric].PROTOCOLS).index(spec.protocol)
     if spec.metric == "factor-vae" and repeat == 0:
         return [seed, number]

@@ -1,7 +1,8 @@
-"""Unsupervised disentanglement ranking (UDR): compares the members of a population, no labels.
+"""Unsupervised disentanglement ranking (UDR), which compares the members of a population.
 
-Two members that disentangle agree up to the order and sign of their dimensions. With similarities
-R_ab of dimension a of one member and b of the other, over d_1 and d_2 informative dimensions:
+UDR needs no labels: two members that disentangle agree up to the order and sign of their
+dimensions. Let R_ab be the similarity of dimension a of one member, which has d_1 informative
+dimensions, and dimension b of the other, which has d_2:
 
     UDR = (Σ_b max_a R_ab² / Σ_a R_ab + Σ_a max_b R_ab² / Σ_b R_ab) / (d_1 + d_2)
 
@@ -41,12 +42,12 @@ class Protocol:
     name : str
         Name of the protocol.
     items : int
-        Items drawn; 0 for all.
+        Number of items drawn; 0 for all.
     similarity : str
         "spearman": |rank correlation|. "lasso": |weight| of a linear regression of one member's
         dimension on those of the other.
     min_kl : float
-        Mean KL that an informative dimension exceeds, nats.
+        Mean KL that an informative dimension must exceed, nats.
     alpha : float, default 0.0
         Penalty of the lasso.
     """

@@ -58,12 +58,12 @@ def rendered_tables(study: Study, results: list[RowResult]) -> list[RenderedTabl
     checkpoints = {job.scoring.checkpoints for row in study.rows for job in row.jobs} - {0}
     if checkpoints:
         kind, labels = (
-            ("supervised", ": labels choose, as in the paper")
+            ("supervised", " (selected by labels, as in the paper)")
             if primary_score.needs_labels
             else ("unsupervised", "")
         )
         caption = (
-            f"Best of {max(checkpoints)} checkpoints by the {kind} score, on"
+            f"Best of {max(checkpoints)} checkpoints by the {kind} score on"
             f" {scoring.sample:,} images{labels}; {score}"
         )
         tables.append(_best_checkpoints(caption, results))
@@ -120,7 +120,7 @@ def _why_no_score(primary_score: PrimaryScore) -> str:
     return "the labels of the data do not allow it, or an earlier version did not compute it"
 
 
-def _last_checkpoints(what: str, results: list[RowResult]) -> RenderedTable:
+def _last_checkpoints(description: str, results: list[RowResult]) -> RenderedTable:
     headers = ("row", "seeds", "mean", "std", "s.e.", "best")
     has_published = any(result.row.published for result in results)
     if has_published:
@@ -130,7 +130,7 @@ def _last_checkpoints(what: str, results: list[RowResult]) -> RenderedTable:
         published = _published_cells(result) if has_published else ()
         statistics = _statistics_cells(result.last_checkpoint)
         rows.append((result.marked_title, _count(result), *statistics, *published))
-    return RenderedTable(f"Last checkpoint, the claim, {what}", headers, tuple(rows))
+    return RenderedTable(f"Last checkpoint, {description}", headers, tuple(rows))
 
 
 def _count(result: RowResult) -> str:
@@ -164,7 +164,9 @@ def _best_checkpoints(caption: str, results: list[RowResult]) -> RenderedTable:
     return RenderedTable(caption, headers, tuple(rows))
 
 
-def _selections(primary_score: PrimaryScore, what: str, results: list[RowResult]) -> RenderedTable:
+def _selections(
+    primary_score: PrimaryScore, description: str, results: list[RowResult]
+) -> RenderedTable:
     rows = []
     for result in results:
         selected = [result.selected_by(name) for name in CRITERIA]
@@ -174,18 +176,18 @@ def _selections(primary_score: PrimaryScore, what: str, results: list[RowResult]
     best = "best, by labels" if primary_score.needs_labels else "best"
     headers = ("row", *[f"by {name}" for name in CRITERIA], "mean", best)
     return RenderedTable(
-        f"One member chosen without labels, last checkpoint; {what}", headers, tuple(rows)
+        f"One member chosen without labels, last checkpoint; {description}", headers, tuple(rows)
     )
 
 
-def _seeds(what: str, results: list[RowResult]) -> RenderedTable:
+def _seeds(description: str, results: list[RowResult]) -> RenderedTable:
     seeds = sorted({m.seed for result in results for m in result.members})
     rows = []
     for result in results:
         cells = {m.seed: _seed_cell(m) for m in result.members}
         rows.append((result.row.title, *[cells.get(seed, "") for seed in seeds]))
     headers = ("row", *[f"seed {seed}" for seed in seeds])
-    return RenderedTable(f"Every seed, last checkpoint; {what}", headers, tuple(rows))
+    return RenderedTable(f"Every seed, last checkpoint; {description}", headers, tuple(rows))
 
 
 def _seed_cell(member: Member) -> str:

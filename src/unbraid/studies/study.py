@@ -15,8 +15,8 @@ from unbraid.methods import find
 from unbraid.metrics import suite
 from unbraid.runs import Config, configure, version_0_1
 
-# Increase it when a change of the code changes the numbers of a run: studies then make every run
-# again. tests/studies/test_numbers.py has the current numbers and fails when they change.
+# Increase it when a change of the code changes the numbers of a run: studies then repeat every run.
+# tests/studies/test_numbers.py has the current numbers and fails when they change.
 RESULTS_VERSION = 1
 # The score by which the official CascadeVAE selects its checkpoint, and the score of its Table 2.
 PAPER_METRICS = (
@@ -40,7 +40,7 @@ class Published:
 
     Examples
     --------
-    Of nine zeros and a one the mean is 0.1, the std 0.3, and the best exactly √9 stds above:
+    Nine zeros and a one have the mean 0.1 and the std 0.3; the best is exactly √9 stds above:
 
     >>> Published(0.1, 0.3, 1.0).is_impossible, Published(0.1, 0.3, 1.1).is_impossible
     (False, True)
@@ -64,7 +64,7 @@ class Published:
     def is_impossible(self) -> bool:
         """Whether no scores have this mean, std and best, under either definition of the std.
 
-        Each figure may be rounded by half a hundredth.
+        Each figure is assumed to be rounded to two decimals.
         """
         deviation = abs(self.best - self.mean) - 0.01
         return deviation > self.max_deviation_of_best * (self.std + 0.005)
@@ -79,7 +79,7 @@ class PrimaryScore:
     spec : MetricSpec
         Metric and protocol.
     part : str, default ""
-        Which of the metric's scores, if it has several (`dci` has three).
+        Name of one of the metric's scores, if it has several (`dci` has three).
     """
 
     spec: suite.MetricSpec
@@ -92,20 +92,20 @@ class PrimaryScore:
 
     @property
     def name(self) -> str:
-        """Key of the score among the scores of a checkpoint; the first part has no suffix."""
+        """Key of the score among the scores of a checkpoint; the first part adds no suffix."""
         has_suffix = self.part and self.part != self.spec.parts[0]
         return " ".join([*self.spec, *([self.part] if has_suffix else [])])
 
     @property
     def needs_labels(self) -> bool:
-        """Whether selecting by this score is selecting by labels."""
+        """Whether the score, and therefore any selection by it, depends on labels."""
         return suite.min_factors(self.spec.metric) > 0
 
     @property
     def is_percent(self) -> bool:
         """Whether the score is between 0 and 1 and higher is better.
 
-        Scores without labels are distances from 0.
+        Scores that need no labels are distances from 0.
         """
         return self.needs_labels
 
@@ -126,7 +126,7 @@ class PrimaryScore:
 
 @dataclass(frozen=True)
 class Scoring:
-    """Which checkpoints of a run are scored, on which images. All runs use the same images.
+    """Checkpoints of a run that are scored, and the images for it, which are those of all runs.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ class Scoring:
 
     @property
     def during_training(self) -> dict[str, Any]:
-        """What is scored during training, which cannot be added to a run that is trained."""
+        """Scoring during training, which cannot be added once a run is trained."""
         if not self.checkpoints:
             return {"sample": self.sample}
         metrics = self.checkpoint_metrics
@@ -167,16 +167,16 @@ class Job:
     def as_table(self) -> dict[str, Any]:
         """Return the job as plain values, for a worker process."""
         scoring = dataclasses.asdict(self.scoring)
-        # Digests are made of the names of version 0.1.
+        # Digests are computed from the names of version 0.1.
         scoring["by"] = scoring.pop("checkpoint_metrics")
         if not self.scoring.images:
-            # Studies from before this option keep their keys.
+            # Studies that were run before this option existed keep their keys.
             del scoring["images"]
         return {"config": self.config.as_table(), "scoring": scoring}
 
     @staticmethod
     def from_table(table: dict[str, Any]) -> Job:
-        """Return the job that `as_table` wrote.
+        """Convert from the values that `as_table` returns.
 
         Raises
         ------
@@ -206,7 +206,7 @@ class Job:
     def name(self) -> str:
         """Name of the run directory, with a digest of all but the scoring of the last checkpoint.
 
-        A trained run can so be scored by another metric, or on more images.
+        So a trained run can be scored by another metric, or on more images, without new training.
         """
         run = _digest({"config": self._digested_config, "along": self.scoring.during_training})
         return f"{self.config.method.name}-seed{self.config.seed}-{run}"
@@ -258,7 +258,7 @@ class Study:
     def jobs(self) -> list[Job]:
         """All jobs without duplicates, ordered by seed, then by row."""
         by_seed = itertools.zip_longest(*[row.jobs for row in self.rows])
-        jobs = [job for seed in by_seed for job in seed if job is not None]
+        jobs = [job for jobs_of_seed in by_seed for job in jobs_of_seed if job is not None]
         return list({job.key: job for job in jobs}.values())
 
 
@@ -281,10 +281,10 @@ def populations(jobs: Sequence[Job], members: int) -> list[list[Job]]:
     groups: dict[str, list[list[Job]]] = {}
     for job in jobs:
         config = dataclasses.replace(job.config, seed=0)
-        same_but_seed = groups.setdefault(dataclasses.replace(job, config=config).key, [[]])
-        if len(same_but_seed[-1]) == (members if config.method.supports_vmap else 1):
-            same_but_seed.append([])
-        same_but_seed[-1].append(job)
+        group = groups.setdefault(dataclasses.replace(job, config=config).key, [[]])
+        if len(group[-1]) == (members if config.method.supports_vmap else 1):
+            group.append([])
+        group[-1].append(job)
     position = {job.key: i for i, job in enumerate(jobs)}
     all_populations = [population for group in groups.values() for population in group]
     return sorted(all_populations, key=lambda population: position[population[0].key])

@@ -22,7 +22,7 @@ KEYS = frozenset(
         *("retries", "hang_timeout_minutes", "rows"),
     }
 )
-# Defaults of what is scored; 0 images are all.
+# Default number of scored checkpoints, and of images for them and for the last; 0 images means all.
 DEFAULT_COUNTS = {"checkpoints": 0, "sample": 10_000, "images": 0}
 DEFAULT_RETRIES, DEFAULT_HANG_TIMEOUT_MINUTES = 1, 30
 
@@ -75,7 +75,7 @@ def read(source: Path | str) -> Study:
 
 
 def _file_of(source: Path) -> Path:
-    """Return the file itself, or the one of a shipped study's name."""
+    """Return the file of a study, given the file or the name of a shipped study."""
     is_name = source.name == str(source) and not source.suffix
     if not is_name or source.is_file():
         return source
@@ -87,7 +87,7 @@ def _file_of(source: Path) -> Path:
 
 
 def _current(table: dict[str, Any]) -> dict[str, Any]:
-    """Return a study's table with today's keys, whichever version it was written for."""
+    """Return a study's table with current keys, whichever version it was written for."""
     table = version_0_1.renamed(table, version_0_1.STUDY)
     rows = table.get("rows", [])
     if isinstance(rows, list):

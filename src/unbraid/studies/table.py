@@ -43,7 +43,12 @@ class Statistics:
         scores : sequence of float
             The scores.
         best : float, optional
-            The best of them, by default the highest.
+            Best score, by default the highest.
+
+        Returns
+        -------
+        Statistics
+            The statistics; None where undefined.
 
         Examples
         --------
@@ -77,15 +82,15 @@ class Member:
     status : str
         "done", "failed" or "missing".
     reason : str or None
-        Why it failed.
+        Reason of the failure.
     score : float or None
         Score of the last checkpoint in the unit of the table.
     best_checkpoint_score, best_checkpoint_step : float or None, int or None
         Best score of the checkpoints during training, and its step.
     criteria : dict of str to float
-        Label-free criteria, by their names in `CRITERIA`.
+        Values of label-free criteria, by their names in `CRITERIA`.
     training_seconds : float or None
-        Duration of training alone.
+        Duration of training, without evaluation.
     """
 
     job: Job
@@ -143,14 +148,14 @@ class RowResult:
 
     @property
     def best_member(self) -> Member | None:
-        """The member with the best score, and of equals the one with the lowest seed."""
+        """The member with the best score; a tie is broken by the lowest seed."""
         best = self.last_checkpoint.best
-        equals = [m for m in self.scored if m.score == best]
-        return min(equals, key=lambda m: m.seed, default=None)
+        tied = [m for m in self.scored if m.score == best]
+        return min(tied, key=lambda m: m.seed, default=None)
 
     @property
     def median_member(self) -> Member | None:
-        """The member with the median score, the lower one of an even number."""
+        """The member with the median score; of an even number, the lower of the middle two."""
         ranked = sorted(self.scored, key=lambda m: (m.score or 0.0, m.seed))
         return ranked[(len(ranked) - 1) // 2] if ranked else None
 
