@@ -10,8 +10,8 @@ class UnbraidError(Exception):
 class UserError(UnbraidError):
     """A mistake that the user can correct: `value: rule; remedy`.
 
-    The command line prints it without a traceback and exits with code 2. Names of arguments stand
-    in backticks; the command line prints the flag in their place.
+    The command line prints it without a traceback and exits with code 2. Names of arguments
+    are in backticks; the command line prints the flag instead.
     """
 
 
@@ -48,4 +48,4 @@ class DivergedError(UnbraidError):
 
 
 class StorageError(UnbraidError):
-    """A file could not be written for a reason that is not the user's mistake, as a full disk."""
+    """A file could not be written for a reason other than a mistake of the user, such as a full disk."""

@@ -96,13 +96,14 @@ def training_session(
     shape : tuple of int
         Channels, height and width of an image.
     device : str
-        Device of torch.
+        PyTorch device.
     resume : bool
         Whether to resume a run that exists.
     progress_bar : callable, optional
-        Makes the progress bar from the keyword arguments of `tqdm`, which is the default.
+        Function that makes the progress bar from the keyword arguments of `tqdm`, by default
+        `tqdm` itself.
     members : int, optional
-        Number of runs that are trained together and share the time, default 1.
+        Number of runs trained together, which share the recorded training time, default 1.
 
     Yields
     ------
@@ -112,9 +113,10 @@ def training_session(
     Raises
     ------
     UserError
-        If the run may not be resumed with `config`, or if another process trains in its directory.
-    StorageError
-        If the disk is full.
+        If the run exists and cannot be resumed with `config`, if its checkpoint is not valid, if
+        another process trains in its directory, or if the device is not available.
+    UserError or StorageError
+        If a file cannot be written.
     """
     torch_device = usable_device(device)
     with directory_lock(run.path):
@@ -134,7 +136,7 @@ def training_session(
 
 
 def check_resumable(run: Run, config: Config, *, resume: bool) -> bool:
-    """Return whether the run exists, and raise if it may not be resumed.
+    """Return whether the run exists; raise an error if it may not be resumed.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""State of a run in training: weights, optimisers and sums of the losses since the last record."""
+"""State of a run in training: weights, optimisers and sums of losses since the last log record."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class State:
             parameters = [*self.named_parameters(group).values()]
             gradients = torch.autograd.grad(loss, parameters, retain_graph=len(losses.minimise) > 1)
             for parameter, gradient in zip(parameters, gradients, strict=True):
-                # Fused Adam reads both in the order of their memory, whatever their strides say.
+                # Fused Adam reads both in memory order and ignores their strides.
                 parameter.grad = torch.empty_like(parameter).copy_(gradient)
         for optimiser in self.optimisers.values():
             optimiser.step()
@@ -169,7 +169,8 @@ def divergence_message(step: int, quantity: str) -> str:
 def optimiser(group: ParamGroup, parameters: list[Tensor], *, axes: int = 0) -> torch.optim.Adam:
     """Return Adam for an optimiser group; weights decay, biases do not.
 
-    Every parameter has `axes` leading axes that are not its own, as the member axis of an ensemble.
+    `axes` is the number of leading axes added to every parameter, such as the member axis of an
+    ensemble.
     """
     settings = [
         {

@@ -1,8 +1,8 @@
-"""An ensemble of members that are trained in the same step: the only file with a member axis.
+"""An ensemble: members trained in the same step, with weights stacked along a member axis.
 
-Models, methods and optimisers are those of one run. Here every weight gets a leading axis m, and
-`torch.vmap` maps the objective over it. Adam is elementwise, so that one Adam for the stacked
-weights equals m of them.
+Models, methods and optimisers are written for one run. Only this file adds a leading axis m to
+every weight, over which `torch.vmap` maps the objective. Adam is elementwise, so one Adam for the
+stacked weights equals one Adam per member.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from unbraid.methods import Method, assignment
 from unbraid.runs import noise
 from unbraid.runs.precision import computing_in
 
-# Exchanges per assignment without synchronising with the device. Steps that need more are repeated.
+# Bound on the exchanges per assignment, which avoids synchronising with the device. Steps that need
+# more exchanges are repeated without a bound.
 MAX_EXCHANGES = 8
 
 
@@ -194,7 +195,7 @@ class VmappedEnsemble:
         x_mbchw = self._dataset.images(self._inputs["batch"])
         weights = {f"parts.{name}": weight for name, weight in self._weights.items()}
         with warnings.catch_warnings(), contextlib.ExitStack() as contexts:
-            # vmap warns where it loops over the members, as for JointVAE's Gumbel noise.
+            # vmap warns if it loops over the members, as it does for JointVAE's Gumbel noise.
             warnings.filterwarnings("ignore", "There is a performance drop")
             contexts.enter_context(computing_in(self._config.precision, self._dataset.device))
             contexts.enter_context(_VmapCompatible())
@@ -256,8 +257,8 @@ class _VmapCompatible(TorchFunctionMode):
 class _CudaGraphStep:
     """A step as one CUDA graph, captured again in each phase of the method's schedule.
 
-    The first step of a phase is not captured, which also serves as the warm-up that a capture
-    needs. If every step is a phase of its own, no step is captured.
+    The first step of a phase is run without capture, as the warm-up that a capture needs. If every
+    step begins a new phase, no step is captured.
     """
 
     def __init__(self, method: Method) -> None:

@@ -1,8 +1,8 @@
 """Checkpoints: safetensors files with a manifest in the header, written atomically.
 
-The manifest has the step, the identity of the run's configuration and a SHA-256 of these and of
-every tensor, so that truncated or changed files are refused. The checkpoint before the latest is
-kept beside it and used if the latest is refused.
+The manifest contains the step, the identity of the run's configuration and a SHA-256 of these and
+of every tensor, so that truncated or changed files are detected. The checkpoint before the latest
+is kept beside it, and is used if the latest is not valid.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Manifest(TypedDict):
 def save(path: Path, checkpoint: Checkpoint, identity: str) -> None:
     """Write a checkpoint; the one that it replaces, if valid, becomes the previous one.
 
-    One of the two is valid at any time, also if the process is killed.
+    One of the two is valid at any time, even if the process is killed.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def exists(path: Path) -> bool:
 
 
 def read(path: Path, identity: str) -> Checkpoint:
-    """Read a checkpoint, or the previous one if it is refused, with a warning on stderr.
+    """Read a checkpoint; if it is not valid, print a warning on stderr and read the previous one.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def read(path: Path, identity: str) -> Checkpoint:
     Raises
     ------
     UserError
-        If neither is valid: missing, damaged, or of another configuration.
+        If both are missing, damaged, or of another configuration.
     """
     try:
         return _read_file(path, identity)
@@ -215,6 +215,6 @@ def _digest(step: int, identity: str, tensors: dict[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        if tensor.numel():  # numpy may give an empty array strides that `view` refuses
+        if tensor.numel():  # an empty tensor may have strides that `view` does not support
             digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

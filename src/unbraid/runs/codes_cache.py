@@ -1,8 +1,8 @@
 """Cache of codes in the run directory.
 
-For every set of images and precision, `codes/` has an .npz file of arrays and a .json file that
-identifies weights, configuration and images, with the checksum of the arrays. Files of anything
-else, and damaged ones, are replaced.
+For every set of images and precision, `codes/` contains an .npz file of arrays, and a .json file
+that identifies weights, configuration, images and device and has the checksum of the arrays. Files
+that were written for another weight, image or device, and damaged files, are replaced.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ def encode_once(
 ) -> Codes:
     """Return the codes of `encode`, from the run directory if they are stored there.
 
-    Stored codes have the same bits: those of a GPU and of a CPU are distinguished. Codes of more
-    than 64 MB, and those in directories that cannot be written, are not stored.
+    Stored codes equal those of `encode` bit for bit: codes from a GPU are not used on a CPU, nor
+    the reverse. Codes larger than 64 MB are not stored, nor codes of a run whose directory cannot be
+    written.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Codes of a dataset by a trained run."""
+"""Encoding of a dataset by a trained run."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from unbraid.runs.precision import computing_in
 from unbraid.runs.run import Run
 from unbraid.runs.weights import initial_parts, weights_in
 
-# Batch sizes whose activations fit into the caches of a processor: images to encode, and images to
-# decode under every category.
+# Numbers of images to encode at once, and to decode at once under every category. The activations
+# fit into the caches of a processor.
 ENCODE_BATCH, CATEGORY_BATCH = 128, 32
 
 
@@ -54,7 +54,7 @@ def load_trained(
     table : ImageTable
         Dataset of the run.
     device : str, optional
-        Device of torch, default "cpu".
+        PyTorch device, default "cpu".
     file : Path, optional
         Checkpoint file, by default the latest checkpoint.
 

@@ -18,9 +18,9 @@ from unbraid.runs.records import LogRecord, SessionRecord
 
 __all__ = ["WORKER_LOCK", "Budget", "Config", "Run"]
 
-# Lock of a run directory that a worker process holds from start to end. The trainer in it holds the
-# default lock as every trainer does. A worker waits for the one before it, whose parent may have
-# been killed; a trainer refuses a directory in use.
+# Lock that a worker process has on its run directory from start to end, besides the default lock
+# that every trainer has. A worker waits for this lock, because an earlier worker, whose parent was
+# killed, may still be stopping; a trainer raises an error if the directory is in use.
 WORKER_LOCK = ".worker.lock"
 
 
@@ -265,8 +265,8 @@ class Run:
         Returns
         -------
         list of LogRecord
-            Records in order of steps, up to the first that is incomplete because the process was
-            killed while it was written. Empty if there is no log.
+            Records in order of steps; empty if there is no log. An incomplete record, left by a
+            process that was killed while writing it, and all records after it are left out.
         """
         records = []
         if self.log_file.exists():

@@ -1,7 +1,7 @@
 """Names of version 0.1, so that its runs and studies can still be read.
 
-Configurations are written with current names, and their digests are computed with those of version
-0.1: a checkpoint or result remains valid when a hyperparameter is renamed.
+Configurations are written with current names, but their digests are computed from the names of
+version 0.1, so that checkpoints and results remain valid when a hyperparameter is renamed.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ def renamed(table: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any
     table : mapping
         Any table.
     names : mapping
-        New name of each old one.
+        New name by old name.
 
     Returns
     -------
     dict
-        The table in its order. Keys without a new name are unchanged.
+        The table in the same order. Keys without a new name are unchanged.
 
     Examples
     --------

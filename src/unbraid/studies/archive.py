@@ -1,4 +1,4 @@
-"""Archive a study: copy what its tables and its page need, which is small enough to commit."""
+"""Archive a study: copy the files that its tables and page need, small enough to commit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from unbraid.studies.store import Store
 from unbraid.studies.study import Job, Study
 from unbraid.studies.table import measure
 
-# Of the records of a log, one in so many is archived.
+# Number of log records per archived record.
 LOG_INTERVAL = 5
 LOG_DIGITS = 6
 
@@ -24,13 +24,13 @@ LOG_DIGITS = 6
 def archive(study: Study, store: Store, to: Store, *, weights: bool = True) -> list[Job]:
     """Copy the finished runs of a study to another study directory.
 
-    Of every run: its result, its configuration, every `LOG_INTERVAL`-th record of its log, and the
-    codes of the sample. Of the median member of every row also the weights, compressed to 8 bits,
-    which can encode and decode but not be trained. Tables and the page of the study are the same
-    from the archive.
+    For every run, the result, the configuration, every `LOG_INTERVAL`-th record of the log and the
+    codes of the sample are copied. For the median member of every row, the weights are copied too,
+    compressed to 8 bits: they can encode and decode images, but training cannot resume from them.
+    The archive gives the same tables and page of the study.
 
-    Nothing in the target directory is removed or changed. A run that was begun there is left for a
-    study to finish; if it is trained, only its result is copied.
+    Runs that were started in the target directory are not overwritten: if such a run is finished,
+    only its result is copied, otherwise nothing.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def archive(study: Study, store: Store, to: Store, *, weights: bool = True) -> l
 
 
 def _was_begun(run: Run) -> bool:
-    """Return whether the run was trained in its directory, even for a moment."""
+    """Return whether training of the run was started in its directory."""
     if run.provenance_file.exists() or run.previous_checkpoint_file.exists():
         return True
     if not run.checkpoint_file.exists():
@@ -93,7 +93,7 @@ def _was_begun(run: Run) -> bool:
 
 
 def _is_trained(job: Job, run: Run) -> bool:
-    """Return whether a run that was begun has reached the end of the job's budget."""
+    """Return whether a run that was started has reached the end of the job's budget."""
     saved = checkpoint.read_if_valid(run.checkpoint_file, run.read_config().identity())
     return saved is not None and saved.step >= job.config.budget.steps
 
@@ -129,10 +129,10 @@ def _rounded(number: str) -> float:
 
 
 def thinned(log: list[LogRecord]) -> list[LogRecord]:
-    """Return every `LOG_INTERVAL`-th record of a log, and those that must not be lost.
+    """Return every `LOG_INTERVAL`-th record of a log, and those at its ends and at changes of β.
 
-    These are the first and the last record, and the records around the start and the end of a
-    change of β. A log that is thinned already is returned as it is.
+    Records on both sides of the start and of the end of a change of β are included, and the first
+    and the last record. A log that is already thinned is returned unchanged.
 
     Parameters
     ----------
