@@ -1,6 +1,7 @@
 """Atomic writes, locks of directories, and the errors of failed writes."""
 
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -83,6 +84,32 @@ def test_file_system_without_locks_is_used_without(
     monkeypatch.setattr(filelock.FileLock, "acquire", fails)
     with directory_lock(tmp_path / "run"):
         assert (tmp_path / "run").is_dir()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK])
+def test_no_marker_is_left_where_there_are_no_locks(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The marker of a process that was killed on another machine would never be removed."""
+    fcntl = pytest.importorskip("fcntl")
+
+    def fails(*_: int) -> None:
+        raise OSError(code, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", fails)
+    (tmp_path / ".lock").write_text("6157\nanother machine\n1\n")
+    for _ in range(2):
+        with directory_lock(tmp_path):
+            assert not is_locked(tmp_path)
+
+
+def test_lock_file_can_be_locked_by_the_group_of_the_directory(tmp_path: Path) -> None:
+    mask = os.umask(0o002)
+    try:
+        with directory_lock(tmp_path):
+            assert (tmp_path / ".lock").stat().st_mode & 0o777 == 0o664
+    finally:
+        os.umask(mask)
 
 
 def test_directory_that_cannot_be_created_is_reported(tmp_path: Path) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import inspect
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
@@ -21,6 +22,12 @@ USER_MISTAKES += (FileNotFoundError,)
 # On some machines two of these names share a number.
 USER_MISTAKE_CODES = {errno.EROFS, errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP}
 LOCKS_UNSUPPORTED_CODES = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
+# Where the file system has no locks, filelock otherwise writes a marker file. If its process is
+# killed, processes of other machines wait for it forever.
+_PARAMETERS = inspect.signature(FileLock.__init__).parameters
+LOCK_OPTIONS: dict[str, Any] = (
+    {"fallback_to_soft": False} if "fallback_to_soft" in _PARAMETERS else {}
+)
 
 
 def write_error(path: Path, error: OSError, remedy: str | None = None) -> UnbraidError:
@@ -136,7 +143,7 @@ def directory_lock(
     UserError or StorageError
         If the directory or the lock file cannot be written.
     """
-    lock = FileLock(folder / name)
+    lock = _file_lock(folder / name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=timeout)
@@ -158,7 +165,7 @@ def is_locked(folder: Path, name: str = LOCK) -> bool:
     if not (folder / name).exists():
         return False
     try:
-        with FileLock(folder / name).acquire(timeout=0):
+        with _file_lock(folder / name).acquire(timeout=0):
             return False
     except Timeout:
         return True
@@ -173,6 +180,11 @@ def remove_partial_files(path: Path) -> None:
     """
     for partial in path.parent.glob(f".{path.name}.*{PARTIAL}"):
         partial.unlink(missing_ok=True)
+
+
+def _file_lock(path: Path) -> FileLock:
+    # With filelock's own mode, a group that shares the directory could not lock it.
+    return FileLock(path, mode=0o666 & ~_umask(), **LOCK_OPTIONS)
 
 
 def _umask() -> int:

@@ -19,7 +19,7 @@ from tests.engine.test_trainer import assert_same_bits
 from unbraid import cli
 from unbraid.data.images import ImageTable
 from unbraid.engine import member, seeds_of, train, train_population
-from unbraid.errors import UnbraidError, UserError
+from unbraid.errors import ArgumentError, UnbraidError, UserError
 from unbraid.files import directory_lock
 from unbraid.runs import Budget, Config, Run
 from unbraid.runs.checkpoint import previous_path, read
@@ -156,6 +156,39 @@ def test_members_that_cannot_be_resumed_are_refused_before_training(
     with pytest.raises(UserError, match=r"seed-1: trained with beta_low=0\.5, not 1"):
         train_population(tiny_config(), table, tmp_path, [0, 1], resume=True)
     assert [p.name for p in tmp_path.iterdir()] == ["seed-1"]
+
+
+@pytest.mark.parametrize("wrong", [{"device": "gpu"}, {"max_workers": -1}])
+def test_wrong_arguments_are_refused_before_anything_is_written(
+    wrong: dict[str, Any], tiny_config: Make, table: ImageTable, tmp_path: Path
+) -> None:
+    with pytest.raises(ArgumentError, match=next(iter(wrong))):
+        train_population(tiny_config(), table, tmp_path, [0, 1], **wrong)
+    assert not list(tmp_path.iterdir())
+
+
+UNGUARDED = """
+import sys
+from pathlib import Path
+from unbraid.data import load
+from unbraid.engine import train_population
+from unbraid.methods import find
+from unbraid.runs import Budget, Config
+config = Config(find("vae")(), "dsprites-corner", Budget(2, 4), 0, "fp32")
+train_population(config, load("dsprites-corner"), Path(sys.argv[1]), [0], resume=True)
+"""
+
+
+def test_script_without_a_guard_does_not_start_workers_without_end(
+    table: ImageTable, tmp_path: Path
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(UNGUARDED)
+    command = [sys.executable, str(script), str(tmp_path / "out")]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert process.returncode != 0
+    assert "if __name__ == '__main__'" in process.stderr
+    assert "seed-0 (exit code 1)" in process.stderr
 
 
 @pytest.mark.parametrize(

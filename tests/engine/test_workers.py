@@ -41,6 +41,44 @@ def test_work_is_sent_and_messages_are_received(tmp_path: Path) -> None:
     assert set(output.read_text().split("\n")) == {"a line", "a warning", ""}
 
 
+def test_message_after_text_is_received_and_a_damaged_one_is_ignored(tmp_path: Path) -> None:
+    body = (
+        "print('50 %', end='', flush=True)\n"
+        "send({'failures': {'run': 'NaN'}})\n"
+        "print(chr(30) + '{damaged', flush=True)\n"
+        "print('100 %', flush=True); send({'progress': [9, 9, '']})\n"
+    )
+    output = tmp_path / "worker.log"
+    with running_worker(python(body), b"", output) as worker:
+        wait_for(lambda: worker.exit_code is not None)
+    assert worker.failures == {"run": "NaN"}
+    assert worker.progress == Progress(9, 9, "")
+    assert output.read_text() == "50 %100 %\n"
+
+
+def test_messages_are_received_if_output_cannot_be_written(tmp_path: Path) -> None:
+    body = "sys.stdin.readline(); print('a line', flush=True); send({'failures': {'run': 'NaN'}})"
+    output = tmp_path / "run" / "worker.log"
+    output.parent.mkdir()
+    with running_worker(python(body), b"", output) as worker:
+        output.unlink()
+        output.parent.rmdir()
+        assert worker._process.stdin is not None
+        worker._process.stdin.write(b"\n")
+        worker._process.stdin.flush()
+        wait_for(lambda: worker.failures)
+
+
+def test_worker_whose_script_replaces_stdout_reports(tmp_path: Path) -> None:
+    body = (
+        "import io; from unbraid.engine.workers import report_failures, start_worker\n"
+        "sys.stdin, sys.stdout = io.StringIO(), io.StringIO()\n"
+        "start_worker(); report_failures({'run': 'NaN'}); time.sleep(600)\n"
+    )
+    with running_worker(python(body), b"", tmp_path / "worker.log") as worker:
+        wait_for(lambda: worker.failures)
+
+
 def test_environment_has_one_thread_and_the_given_variables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

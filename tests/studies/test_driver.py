@@ -146,6 +146,23 @@ def test_a_killed_study_resumes_to_the_same_results(
     assert cli.main(["evaluate", str(straight.run(study.jobs[0]).path)]) == 0
 
 
+def test_a_cache_that_cannot_be_locked_is_read(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For example one that belongs to somebody else."""
+    load("dsprites-corner")
+    read_only = tmp_path / "cache"
+    (read_only / ".lock").mkdir(parents=True)
+    for file in cache.glob("dsprites*"):
+        (read_only / file.name).symlink_to(file)
+    monkeypatch.setenv("UNBRAID_CACHE", str(read_only))
+    study_file = tmp_path / "trial.toml"
+    text = FILE.replace("seeds = 2", "seeds = 1").rpartition("[[rows]]")[0]
+    study_file.write_text(text.replace("steps = 40", "steps = 2"))
+    command = ["study", "run", str(study_file), "--workers", "1", "--out", str(tmp_path / "out")]
+    assert cli.main(command) == 0
+
+
 def test_a_run_that_diverges_is_reported(
     study_file: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

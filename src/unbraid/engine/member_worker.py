@@ -8,7 +8,7 @@ from __future__ import annotations
 import pickle
 import sys
 import time
-from multiprocessing import spawn
+from multiprocessing import process, spawn
 from typing import Any
 
 from unbraid.engine.trainer import train
@@ -48,8 +48,12 @@ class _ReportedProgress:
 
 def main() -> int:
     """Train the member and return 0, 2 if it failed, or 130 if it was stopped."""
+    # As in processes of `multiprocessing`: a script without a `__main__` guard, which would start
+    # workers without end, is refused.
+    vars(process.current_process())["_inheriting"] = True
     spawn.prepare(pickle.load(sys.stdin.buffer))
     run, config, table, kwargs = pickle.load(sys.stdin.buffer)
+    del vars(process.current_process())["_inheriting"]
     start_worker()
     try:
         # A worker whose parent was killed may still be writing its checkpoint.

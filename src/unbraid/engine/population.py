@@ -109,6 +109,10 @@ def train_population(
     >>> with tempfile.TemporaryDirectory() as folder:  # doctest: +SKIP
     ...     runs = train_population(config, table, Path(folder), seeds_of("0-9"))
     """
+    on_gpu = usable_device(device).type == "cuda"
+    if max_workers is not None and max_workers < 1:
+        rule, remedy = "must be at least 1", "set `max_workers` to 1 or more"
+        raise ArgumentError("max_workers", max_workers, rule, remedy)
     config = config.with_fingerprint_of(table)
     members = {member(out, s): dataclasses.replace(config, seed=s) for s in seeds}
     for run, member_config in members.items():
@@ -122,7 +126,6 @@ def train_population(
             unfinished, table, device=device, checkpoint_seconds=checkpoint_seconds
         )
     else:
-        on_gpu = usable_device(device).type == "cuda"
         failures = cpu_population.train_each(
             unfinished,
             table,

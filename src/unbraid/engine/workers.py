@@ -26,6 +26,8 @@ import torch
 # Time for a stopped worker to finish its step and write its checkpoint.
 GRACE_SECONDS = 60.0
 RECORD_SEPARATOR = b"\x1e"
+# Not `sys.stdin` and `sys.stdout`, which a user's script may replace.
+STDIN, STDOUT = 0, 1
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
@@ -146,13 +148,21 @@ class WorkerProcess:
         with self._process.stdout as lines:
             for line in lines:
                 self._active_at = time.monotonic()
-                if line.startswith(RECORD_SEPARATOR):
-                    self._receive(json.loads(line[1:]))
-                elif self._output is None:
-                    print(line.decode(errors="replace"), end="", flush=True)
-                else:
-                    with self._output.open("ab") as file:
-                        file.write(line)
+                # A message may follow text without a line end, as of a progress bar.
+                text, _, message = line.partition(RECORD_SEPARATOR)
+                # A reader that fails would close the pipe and lose the messages that follow.
+                with contextlib.suppress(OSError, ValueError):
+                    self._show(text)
+                if message:
+                    with contextlib.suppress(ValueError):
+                        self._receive(json.loads(message))
+
+    def _show(self, text: bytes) -> None:
+        if text and self._output is None:
+            print(text.decode(errors="replace"), end="", flush=True)
+        elif text and self._output is not None:
+            with self._output.open("ab") as file:
+                file.write(text)
 
     def _receive(self, message: dict[str, Any]) -> None:
         if "progress" in message:
@@ -194,15 +204,15 @@ def num_cores() -> int:
 
 
 def _send(message: dict[str, Any]) -> None:
-    sys.stdout.flush()
     # A worker whose parent has ended must still write its checkpoint.
     with contextlib.suppress(BrokenPipeError):
-        os.write(sys.stdout.fileno(), RECORD_SEPARATOR + json.dumps(message).encode() + b"\n")
+        sys.stdout.flush()
+        os.write(STDOUT, RECORD_SEPARATOR + json.dumps(message).encode() + b"\n")
 
 
 def _stop_with_parent() -> None:
     # Not the buffered reader: at the exit of the interpreter no thread may hold its lock.
-    while os.read(sys.stdin.fileno(), 4096):
+    while os.read(STDIN, 4096):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE_SECONDS)

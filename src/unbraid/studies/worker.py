@@ -225,7 +225,10 @@ def main() -> int:
             for run in members:
                 locks.enter_context(directory_lock(run.path, WORKER_LOCK, timeout=-1))
             # Several workers on a new machine would generate the same dataset at the same time.
-            with directory_lock(cache.cache_dir(), timeout=-1):
+            with contextlib.ExitStack() as cache_lock:
+                # A cache that cannot be written may have the dataset already.
+                with contextlib.suppress(UnbraidError):
+                    cache_lock.enter_context(directory_lock(cache.cache_dir(), timeout=-1))
                 table = load(jobs[0].config.data)
             failures = work(members, table, device=order["device"])
     except UnbraidError as error:
