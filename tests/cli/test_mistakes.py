@@ -1,5 +1,10 @@
 """Every mistake is one line that names the flag, with exit code 2 and without a traceback."""
 
+import errno
+import os
+import shlex
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -53,6 +58,14 @@ def line_of(run: Command, *arguments: str) -> str:
         ("codes nowhere --format csv", "--format csv: give one of npz, parquet; see unbraid codes"),
         ("train vae --preset best --out x", "--preset best: give one of paper, quick; see unbra"),
         ("evaluate x --precision fp8", "--precision fp8: give one of fp32, bf16; see unbraid"),
+        ("train vae -o x", "unbraid train vae: -o: unknown flag; see unbraid train vae --help"),
+        ("train vae --no-resume --out x", "--no-resume: unknown flag (closest: --resume); see unb"),
+        ("train vae --resume=on --out x", "--resume on: is not a value of this flag; give the fl"),
+        ("train cascade-vae --restart-adam=2 --out x", "--restart-adam 2: is not a value of this"),
+        ("evaluate x --seed -1", "--seed -1: must be at least 0; see unbraid evaluate --help"),
+        ("information x --seed -1", "--seed -1: must be at least 0; see unbraid information --he"),
+        ("traverse x --seed -1", "--seed -1: must be at least 0; see unbraid traverse --help"),
+        ("compare x y --seed -1", "--seed -1: must be at least 0; see unbraid compare --help"),
         ("completion tcsh", "SHELL tcsh: give one of bash, zsh, fish; see unbraid completion"),
     ],
 )
@@ -97,6 +110,8 @@ def test_without_a_command_all_are_named(run: Command) -> None:
         ("codes nowhere", "nowhere: "),
         ("compare nowhere x", "nowhere: "),
         ("explore nowhere", "nowhere: "),
+        ("explore nowhere --host=", "--host '': is empty; set --host to an address of this mach"),
+        ("explore nowhere --host no.invalid", "--host no.invalid: is not a known address; set"),
         ("study run nowhere", "nowhere: "),
         ("study run table1 --ray auto --workers 2", "--workers 2: cannot be combined with --ray"),
         ("report nowhere", "nowhere: "),
@@ -141,7 +156,12 @@ def required(words: tuple[str, ...]) -> list[str]:
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 @pytest.mark.parametrize(
     ("value", "message"),
-    [("a\0b", "null byte"), ("a" * 256, "256 bytes"), ("a/" * 2500, "bytes; give a path of")],
+    [
+        ("a\0b", "null byte"),
+        (" ", "' ': is empty; give a"),
+        ("a" * 256, "256 bytes"),
+        ("a/" * 2500, "bytes; give a path of"),
+    ],
 )
 def test_no_path_flag_takes_what_is_no_path(
     words: tuple[str, ...], value: str, message: str, run: Command
@@ -191,6 +211,71 @@ def test_what_the_user_typed_does_not_break_the_line(text: str, run: Command) ->
         assert line_of(run, *arguments).isprintable()
 
 
+def test_an_empty_value_is_shown_in_quotes(run: Command) -> None:
+    assert line_of(run, "").startswith("unbraid: '': unknown command;")
+    assert "--seeds '': must be" in line_of(run, "train", "vae", "--out", "x", "--seeds", "")
+    assert "--seed '': must be" in line_of(run, "train", "vae", "--out", "x", "--seed", "")
+    assert "--out '': is empty" in line_of(run, "train", "vae", "--out=")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (OSError(errno.ENOSPC, "No space"), 1, "standard output: cannot be written (No space);"),
+        (PermissionError(errno.EACCES, "Denied", "a\nb"), 2, "a\\nb: Denied; give a path that"),
+        (OSError(errno.EIO, "Broken disk", "a"), 1, "a: Broken disk; give a path that"),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+        (MemoryError(), 1, "memory: this machine has too little for the command; use smaller"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: …"), 1, "memory: this machine"),
+    ],
+)
+def test_an_error_of_the_system_is_one_line(
+    error: BaseException, code: int, line: str, run: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr("unbraid.metrics.suite.describe_metrics", fail)
+    monkeypatch.setattr("unbraid.cli._discard_output", lambda: None)
+    actual, printed, message = run("metrics")
+    assert (actual, printed, message.count("\n")) == (code, "", 1)
+    assert message.startswith(f"unbraid: {line}")
+
+
+def test_another_runtime_error_is_not_hidden(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise RuntimeError("a fault of the program")
+
+    monkeypatch.setattr("unbraid.metrics.suite.describe_metrics", fail)
+    with pytest.raises(RuntimeError, match="a fault"):
+        run("metrics")
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "error"),
+    [
+        ("metrics >&-", 0, ""),
+        ("metrics >/dev/full", 1, "unbraid: standard output: cannot be written (No space left on"),
+        ("metrics | head -c 1 >/dev/null; exit ${PIPESTATUS[0]}", None, ""),
+    ],
+)
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full of Linux")
+def test_standard_output_that_cannot_be_written(command: str, code: int | None, error: str) -> None:
+    script = f"{shlex.quote(sys.executable)} -m unbraid {command}"
+    ended = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert ended.stderr.startswith(error) if error else ended.stderr == ""
+    assert ended.stderr.count("\n") == bool(error)
+    assert ended.returncode in ((0, 1) if code is None else (code,))
+
+
+def test_characters_that_the_output_cannot_encode_are_escaped() -> None:
+    command = [sys.executable, "-m", "unbraid", "metrics"]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    ended = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert ended.returncode == 0
+    assert b"\\u03b2-VAE" in ended.stdout
+
+
 def test_arguments_become_flags() -> None:
     flags = {"batch_size": "--batch-size", "steps": "--steps", "run": "RUN"}
     message = "batch_size=0: must be at least 1; set `batch_size` to 1 or more, or call `load`"
@@ -200,6 +285,7 @@ def test_arguments_become_flags() -> None:
     assert with_flags("gamma=0: rule", flags) == "gamma=0: rule"
     assert with_flags("steps=a: b: rule", flags) == "--steps a: b: rule"
     assert with_flags("one\n  line", flags) == "one line"
+    assert with_flags("steps=: rule", flags) == "--steps '': rule"
 
 
 def test_flags_of_a_command_are_those_that_it_takes() -> None:

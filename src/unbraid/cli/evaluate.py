@@ -34,7 +34,7 @@ def evaluate(
         int,
         integer("Number of independent samples of items and votes; more than one gives a 95 % CI"),
     ] = 1,
-    seed: Annotated[int, integer("Seed for sampling items and votes")] = 0,
+    seed: Annotated[int, integer("Seed for sampling items and votes", minimum=0)] = 0,
     images: Annotated[
         int | None,
         integer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from cyclopts import App, Parameter
 
 from unbraid.cli.flags import Threads, integer, path, use_threads
 from unbraid.cli.help import epilogue
+from unbraid.errors import ArgumentError
 
 PAGE = (
     "The page has a slider for each continuous dimension, labelled with its KL and the factor that"
@@ -63,9 +65,21 @@ def explore(
     """
     from unbraid.explore import opened_run
 
+    _check_host(host)
     use_threads(threads)
     opened_run.common_dataset(runs)
     # Imported last, as it loads Gradio for seconds: a wrong path is reported before.
     from unbraid.explore import app
 
     app.serve(runs, host=host, port=port, browser=browser)
+
+
+def _check_host(host: str) -> None:
+    """Raise an error for a host that the server would wait for, or an empty one, which is all."""
+    remedy = "set `host` to an address of this machine, as 127.0.0.1, or omit it"
+    if not host.strip():
+        raise ArgumentError("host", host, "is empty", remedy)
+    try:
+        socket.getaddrinfo(host, None)
+    except (OSError, UnicodeError) as error:
+        raise ArgumentError("host", host, "is not a known address", remedy) from error

@@ -23,14 +23,25 @@ MAX_SHOWN = 60
 
 
 def printable(text: str) -> str:
-    """Return text for one line of a terminal: escaped, and truncated if it is long."""
+    """Return text for one line of a terminal: escaped, truncated if long, in quotes if blank."""
     shown = text if text.isprintable() else ascii(text)[1:-1]
+    if not shown.strip():
+        shown = f"'{shown}'"
     return shown if len(shown) <= MAX_SHOWN else f"{shown[:MAX_SHOWN]}…"
 
 
-def integer(text: str, metavar: str = "N", **settings: Any) -> Parameter:
+def integer(
+    text: str, metavar: str = "N", *, minimum: int | None = None, **settings: Any
+) -> Parameter:
     """Return the settings of a flag whose value is an integer."""
-    return Parameter(help=text, metavar=metavar, converter=_to_integer, **settings)
+
+    def convert(kind: Any, tokens: Sequence[Token]) -> int:
+        value = _to_integer(kind, tokens)
+        if minimum is not None and value < minimum:
+            raise ValueError(f"must be at least {minimum}")
+        return value
+
+    return Parameter(help=text, metavar=metavar, converter=convert, **settings)
 
 
 def number(text: str, metavar: str = "X", **settings: Any) -> Parameter:
@@ -73,11 +84,16 @@ def _to_path(kind: Any, tokens: Sequence[Token]) -> Path | list[Path]:
 
 def _to_text_with_path(kind: Any, tokens: Sequence[Token]) -> str:
     text = tokens[0].value
-    _valid_path_text(re.sub(r"^(folder|array):|,size=\d*$", "", text))
+    if not text.strip():
+        raise ValueError("is empty; give a name or a path")
+    if named := re.sub(r"^(folder|array):|,size=\d*$", "", text):
+        _valid_path_text(named)
     return text
 
 
 def _valid_path_text(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is empty; give a path")
     if "\0" in text:
         raise ValueError("contains a null byte; give a path without it")
     longest = max(len(os.fsencode(part)) for part in text.split("/"))
@@ -85,7 +101,10 @@ def _valid_path_text(text: str) -> str:
         raise ValueError(
             f"a name in the path has {longest:,} bytes; give names of at most {MAX_NAME}"
         )
-    total = len(os.fsencode(os.path.abspath(text)))
+    try:
+        total = len(os.fsencode(os.path.abspath(text)))
+    except FileNotFoundError:  # the working directory was removed
+        total = len(os.fsencode(text))
     if total > MAX_PATH:
         raise ValueError(f"the path has {total:,} bytes; give a path of at most {MAX_PATH:,}")
     return text

@@ -23,7 +23,7 @@ def information(
         int,
         integer("Number of images sampled from the dataset; the cost grows quadratically"),
     ] = 10_000,
-    seed: Annotated[int, integer("Seed for sampling the images")] = 0,
+    seed: Annotated[int, integer("Seed for sampling the images", minimum=0)] = 0,
     stages: Annotated[
         bool,
         Parameter(

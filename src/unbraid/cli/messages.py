@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import typing
 from collections.abc import Mapping
 
 from cyclopts import App, CycloptsError
@@ -16,6 +17,8 @@ from cyclopts.exceptions import (
 )
 
 from unbraid.cli.flags import printable
+
+FLAG = re.compile(r"-[^\W\d]|--")
 
 
 def command_names(app: App) -> list[str]:
@@ -55,8 +58,8 @@ def with_flags(message: str, flags: Mapping[str, str]) -> str:
     """
     message = " ".join(message.split())
     message = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
-    if (head := re.match(r"(\w+)=(.*?: )", message)) and head[1] in flags:
-        message = f"{flags[head[1]]} {head[2]}{message[head.end() :]}"
+    if (head := re.match(r"(\w+)=(.*?): ", message)) and head[1] in flags:
+        message = f"{flags[head[1]]} {head[2].strip() or repr(head[2])}: {message[head.end() :]}"
     return re.sub(r"`([^`]*)`", lambda quoted: flags.get(quoted[1], quoted[1]), message)
 
 
@@ -79,7 +82,8 @@ def _argument(flag: str) -> str:
 
 def _problem(error: CycloptsError) -> str:
     tokens = error.unused_tokens or [""]
-    unknown = [x for x in tokens if x[:2] == "--" and x.partition("=")[0] not in _known(error.app)]
+    known = _known(error.app)
+    unknown = [x for x in tokens if FLAG.match(x) and x.partition("=")[0] not in known]
     match error:
         case UnknownOptionError():
             return _unknown_flag(error.token.keyword or error.token.value, error.app)
@@ -107,8 +111,12 @@ def _unknown_flag(token: str, app: App | None) -> str:
 def _known(app: App | None) -> list[str]:
     if app is None or app.default_command is None:
         return []
-    names = [name for argument in app.assemble_argument_collection() for name in argument.names]
-    return [name for name in names if name.startswith("--")]
+    names = []
+    for argument in app.assemble_argument_collection():
+        # Negative names that the command does not define are those of cyclopts' defaults.
+        defaults = () if argument.parameter.negative else argument.negatives
+        names += [x for x in argument.names if x.startswith("--") and x not in defaults]
+    return names
 
 
 def _name(error: CycloptsError) -> str:
@@ -117,13 +125,16 @@ def _name(error: CycloptsError) -> str:
     return name if name.startswith("-") else name.upper()
 
 
-def _value(error: CycloptsError) -> str:
+def _value(error: CoercionError) -> str:
     assert error.argument is not None
-    return printable(" ".join(token.value for token in error.argument.tokens))
+    tokens = error.argument.tokens or ([error.token] if error.token else [])
+    return printable(" ".join(token.value for token in tokens))
 
 
 def _rule(error: CoercionError) -> str:
     assert error.argument is not None
+    if bool in (error.argument.hint, *typing.get_args(error.argument.hint)):
+        return "is not a value of this flag; give the flag without a value"
     if choices := error.argument.get_choices():
         return f"give one of {', '.join(choices)}"
     return str(error.msg) if error.msg else "invalid value"

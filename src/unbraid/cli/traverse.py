@@ -13,7 +13,7 @@ Extent = Annotated[
     float, number("Largest absolute value of a dimension, in standard deviations of the prior")
 ]
 Columns = Annotated[int, integer("Number of images per row")]
-Seed = Annotated[int, integer("Seed for sampling the images shown")]
+Seed = Annotated[int, integer("Seed for sampling the images shown", minimum=0)]
 
 
 def register(app: App) -> None:
