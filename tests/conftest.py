@@ -1,4 +1,4 @@
-"""What every test shares: a cache of its own, the dataset, and tiny runs."""
+"""Fixtures that tests share: a temporary cache, the dataset, a browser and tiny runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from unbraid.runs import Budget, Config, Run
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A cache that no user's files share."""
+    """A temporary cache folder, separate from the user's."""
     path = tmp_path_factory.mktemp("cache")
     os.environ["UNBRAID_CACHE"] = str(path)
     yield path
@@ -50,24 +50,30 @@ def one_thread() -> None:
 BROWSER = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 )
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
-QUIET += ["--disable-background-networking", "--disable-component-update"]
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-sync",
+]
+CHROMIUM_FLAGS += ["--disable-background-networking", "--disable-component-update"]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """A real Chromium without a window."""
+    """A headless Chromium."""
     if BROWSER is None:
-        pytest.skip("no Chromium here; install Debian's chromium to test pages in a browser")
-    driver = pytest.importorskip("playwright.sync_api", reason="no playwright here")
+        pytest.skip("Chromium is not installed; install it to test pages in a browser")
+    driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with driver.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=BROWSER, args=QUIET)
+        chromium = playwright.chromium.launch(executable_path=BROWSER, args=CHROMIUM_FLAGS)
         yield chromium
         chromium.close()
 
 
-# A cascade whose every stage passes within a dozen steps.
-TINY = {
+# Hyperparameters of a CascadeVAE that goes through all stages within 12 steps.
+TINY_HYPERPARAMETERS = {
     "latent_dim": 3,
     "stage_steps": 3,
     "warmup_stages": 2,
@@ -82,7 +88,7 @@ def tiny_config() -> Callable[..., Config]:
     """A configuration of CascadeVAE that trains in seconds."""
 
     def make(steps: int = 12, seed: int = 0, precision: str = "fp32", **more: Any) -> Config:
-        method = find("cascade-vae")(**{**TINY, **more})
+        method = find("cascade-vae")(**{**TINY_HYPERPARAMETERS, **more})
         return Config(method, "dsprites", Budget(steps, 4), seed, precision)
 
     return make
@@ -102,7 +108,7 @@ def tiny_run(
 def tiny_runs(
     tiny_run: Run, table: ImageTable, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Run]:
-    """Finished runs of methods whose codes differ in kind."""
+    """Finished runs of methods with different kinds of codes."""
     runs = {"cascade-vae": tiny_run}
     for name in ("vae", "joint-vae", "qlae"):
         config = Config(find(name)(latent_dim=4), "dsprites", Budget(3, 4), 0, "fp32")

@@ -38,7 +38,7 @@ ACCURACY = "classification accuracy"
 MAX_README_LINES = 130
 SHELL = ("sh", "bash", "shell", "console")
 REGISTRIES: list[LazyRegistry[Any]] = [METHODS, METRICS, DATASETS]
-# Flags that a test appends to a command, so that it takes seconds.
+# Flags that a test appends to a command, so that it finishes in seconds.
 BUDGETS = {
     "train": "--steps 4 --batch-size 4 --threads 1",
     "train cascade-vae": "--stage-steps 1 --warmup-stages 1",
@@ -49,14 +49,14 @@ BUDGETS = {
     "traverse": "--columns 3",
     "compare": "--columns 3",
 }
-# Commands that are only parsed here, by their beginning, and the reason.
+# Commands that are only parsed, by their beginning, and the reason.
 NOT_RUN = {
     "pip install": "it would change the environment of the tests",
     "make": "each target sets up an environment of its own; CI runs them",
-    "unbraid study run": "hours of runs; tests/studies runs studies of its own, on Ray too",
+    "unbraid study run": "it would train for hours; tests/studies runs small studies, also on Ray",
     "unbraid study archive": "it needs finished runs; tests/studies archives some",
     "unbraid explore": "it serves until it is stopped; tests/explore opens it in a browser",
-    "unbraid data shapes3d": "no network in a test; tests/data reads small official files",
+    "unbraid data shapes3d": "tests have no network; tests/data reads small official files",
     "unbraid report": "it needs finished runs; tests/report writes a page",
     "ray": "it starts a cluster on the machine; tests/studies/test_ray.py starts one on loopback",
     "#!": "a script for a cluster's queue",
@@ -145,24 +145,25 @@ def run(line: str, workplace: Path, small_run: Run) -> int:
     if not line.startswith("unbraid "):
         assert reason is not None, f"neither run nor in NOT_RUN: {line}"
         return 0
-    words = shlex.split(line, comments=True)[1:]
+    arguments = shlex.split(line, comments=True)[1:]
     if reason is not None:
-        build().parse_args(words, print_error=False, exit_on_error=False)
+        build().parse_args(arguments, print_error=False, exit_on_error=False)
         return 0
-    if words[0] != "train":
-        for word in words:
-            if re.fullmatch(r"runs/[\w-]+", word) and not (workplace / word).exists():
-                shutil.copytree(small_run.path, workplace / word)
-    words = ["0" if before == "--seeds" else w for before, w in itertools.pairwise(["", *words])]
-    if "--help" not in words:
-        budgets = [BUDGETS.get(words[0], ""), BUDGETS.get(" ".join(words[:2]), "")]
-        if words[0] == "train" and "--data" not in words:
+    if arguments[0] != "train":
+        for value in arguments:
+            if re.fullmatch(r"runs/[\w-]+", value) and not (workplace / value).exists():
+                shutil.copytree(small_run.path, workplace / value)
+    pairs = itertools.pairwise(["", *arguments])
+    arguments = ["0" if before == "--seeds" else value for before, value in pairs]
+    if "--help" not in arguments:
+        budgets = [BUDGETS.get(arguments[0], ""), BUDGETS.get(" ".join(arguments[:2]), "")]
+        if arguments[0] == "train" and "--data" not in arguments:
             budgets.append("--data dsprites-corner")
-        words += " ".join(budgets).split()
-    return main(words)
+        arguments += " ".join(budgets).split()
+    return main(arguments)
 
 
-def test_every_entry_of_not_run_is_used() -> None:
+def test_every_entry_of_not_run_matches_a_command() -> None:
     lines = [
         line for page in PAGES for b in blocks(page) if b.language == "sh" for line in commands(b)
     ]
@@ -170,7 +171,7 @@ def test_every_entry_of_not_run_is_used() -> None:
         assert any(line.startswith(start) for line in lines), start
 
 
-def test_every_target_shown_is_in_the_makefile() -> None:
+def test_the_makefile_has_every_target_that_a_page_shows() -> None:
     makefile = (ROOT / "Makefile").read_text()
     text = "".join(page.read_text() for page in PAGES)
     targets = set(re.findall(r"(?:^|`)make (\w+)", text, re.M))
@@ -179,7 +180,7 @@ def test_every_target_shown_is_in_the_makefile() -> None:
         assert f"\n{target}:" in makefile
 
 
-def test_every_command_is_shown_somewhere() -> None:
+def test_a_page_shows_every_command() -> None:
     text = "".join(page.read_text() for page in PAGES)
     for command in command_names(build()):
         assert f"unbraid {command}" in text, command
@@ -189,7 +190,7 @@ def test_the_readme_is_short() -> None:
     assert len(README.read_text().splitlines()) <= MAX_README_LINES
 
 
-def test_the_result_in_the_readme_is_that_of_the_committed_scores() -> None:
+def test_the_result_in_the_readme_equals_the_committed_scores() -> None:
     header, *_, means = (CHART_VAE / "table.md").read_text().splitlines()
     rows = [_cells(line) for line in README.read_text().splitlines() if line.startswith("|")]
     shown = {cells[1]: cells[2] for cells in rows if cells[0] in ("FactorVAE score", ACCURACY)}
@@ -201,7 +202,7 @@ def _cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
-def test_the_results_table_is_that_of_the_committed_scores() -> None:
+def test_the_results_table_equals_the_committed_scores() -> None:
     from benchmarks.quick import table
 
     committed = table(ROOT / "results" / "quick")
@@ -210,7 +211,7 @@ def test_the_results_table_is_that_of_the_committed_scores() -> None:
     assert committed in RESULTS_PAGE.read_text()
 
 
-def test_the_tables_of_chart_vae_are_those_of_the_committed_scores() -> None:
+def test_the_tables_of_chart_vae_equal_the_committed_scores() -> None:
     from benchmarks.quick import table
 
     committed = table(CHART_VAE)
@@ -220,7 +221,7 @@ def test_the_tables_of_chart_vae_are_those_of_the_committed_scores() -> None:
 
 
 @pytest.mark.parametrize("name", ["ablation", "table1-quick", "table2-quick"])
-def test_the_tables_of_studies_are_those_of_the_committed_results(name: str) -> None:
+def test_the_tables_of_studies_equal_the_committed_results(name: str) -> None:
     from benchmarks.tables import page, summary
 
     archive, study = ROOT / "results" / "studies", read(name)
@@ -229,7 +230,7 @@ def test_the_tables_of_studies_are_those_of_the_committed_results(name: str) -> 
     assert any(row.scored for row in measure(study, Store(archive)))
 
 
-def test_both_tables_of_the_lecture_are_those_of_the_committed_results() -> None:
+def test_both_tables_of_the_lecture_equal_the_committed_results() -> None:
     from benchmarks.tables import beside_published
 
     studies = [read(f"table{number}-quick") for number in (1, 2)]
@@ -242,7 +243,7 @@ def test_both_tables_of_the_lecture_are_those_of_the_committed_results() -> None
             assert Store(archive).run(member.job).checkpoint_file.exists(), member.job.name
 
 
-def test_the_table_of_methods_is_that_of_the_committed_results() -> None:
+def test_the_table_of_methods_equals_the_committed_results() -> None:
     from benchmarks.methods import ELSEWHERE, table
 
     committed = table(ROOT / "results" / "methods")

@@ -48,4 +48,4 @@ class DivergedError(UnbraidError):
 
 
 class StorageError(UnbraidError):
-    """A file could not be written for a reason other than a mistake of the user, such as a full disk."""
+    """A file could not be written, and the user is not at fault: for example, a full disk."""

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from tests.engine.test_trainer import assert_same_bits, interrupt_at
-from tests.methods.worlds import bars
+from tests.methods.small_inputs import bars
 
 from unbraid.codes import Codes
 from unbraid.data.factors import FactorSpace

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.methods.worlds import make
+from tests.methods.small_inputs import make
 
 from unbraid.data.datasets.dsprites_variants import make_variant
 from unbraid.data.factors import FactorSpace, FactorTable

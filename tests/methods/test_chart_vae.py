@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.methods.small_inputs import bars, make, small_inputs, survey_bars
 from tests.methods.test_equations import pixel_nll
-from tests.methods.worlds import bars, make, survey_bars, world
 from torch import nn
 
 from unbraid.codes import Codes
@@ -38,7 +38,7 @@ def test_learning_rate_increases_at_the_survey_and_then_decays_linearly() -> Non
 
 def test_images_with_pseudo_labels_use_them_and_the_others_the_best_category() -> None:
     method = make("chart-vae")
-    parts, x, noise = world(method)
+    parts, x, noise = small_inputs(method)
     labels = torch.tensor([2, 0, 1])
     losses = method.losses(parts, x, {**noise, "pseudo_label": labels}, 100)
     mean, std = parts["encoder"](x)

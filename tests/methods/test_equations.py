@@ -1,10 +1,10 @@
-"""The loss of every method, written out by hand; and settings where it equals another method."""
+"""Compare the loss of every method with its equation, and with methods that it contains."""
 
 from collections.abc import Callable, Mapping
 
 import pytest
 import torch
-from tests.methods.worlds import STAGED, STEPS, losses, make, world
+from tests.methods.small_inputs import STAGED, STEPS, losses, make, small_inputs
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -13,11 +13,11 @@ from unbraid.errors import ArgumentError
 from unbraid.methods import METHODS, Method
 
 Noise = Mapping[str, Tensor]
-WrittenOut = Callable[[Method, nn.ModuleDict, Tensor, Noise, int], Tensor]
+Equation = Callable[[Method, nn.ModuleDict, Tensor, Noise, int], Tensor]
 
 
 def vae_terms(parts: nn.ModuleDict, x: Tensor, noise_bz: Tensor) -> tuple[Tensor, ...]:
-    """Mean, std, sample, mean KL per dimension and mean reconstruction, written out."""
+    """Compute mean, std, sample, mean KL per dimension and mean reconstruction."""
     mean, std, z, kl = encode(parts, x, noise_bz)
     return mean, std, z, kl, pixel_nll(parts, z, x).mean()
 
@@ -42,9 +42,11 @@ def cascade_vae(method: Method, parts: nn.ModuleDict, x: Tensor, noise: Noise, s
     _, _, z, kl = encode(parts, x, noise["z"])
     is_open = step >= STAGED["stage_steps"] * STAGED["warmup_stages"]
     candidates = (torch.eye(3) if is_open else torch.zeros(1, 3)).double()
-    each = torch.stack([pixel_nll(parts, torch.cat([z, d.expand(6, 3)], 1), x) for d in candidates])
+    nll_kb = torch.stack(
+        [pixel_nll(parts, torch.cat([z, d.expand(6, 3)], 1), x) for d in candidates]
+    )
     beta = torch.tensor(method.betas(step)).double()
-    return each.min(dim=0).values.mean() + (beta * kl).sum()
+    return nll_kb.min(dim=0).values.mean() + (beta * kl).sum()
 
 
 def chart_vae(method: Method, parts: nn.ModuleDict, x: Tensor, noise: Noise, step: int) -> Tensor:
@@ -53,8 +55,10 @@ def chart_vae(method: Method, parts: nn.ModuleDict, x: Tensor, noise: Noise, ste
     after_survey = step >= STAGED["survey_step"]
     beta = 1.5 if after_survey else 200 * 100 ** -(step / STAGED["beta_anneal_steps"])
     candidates = (torch.eye(3) if after_survey else torch.zeros(1, 3)).double()
-    each = torch.stack([pixel_nll(parts, torch.cat([z, d.expand(6, 3)], 1), x) for d in candidates])
-    return each.min(dim=0).values.mean() + beta * kl.sum()
+    nll_kb = torch.stack(
+        [pixel_nll(parts, torch.cat([z, d.expand(6, 3)], 1), x) for d in candidates]
+    )
+    return nll_kb.min(dim=0).values.mean() + beta * kl.sum()
 
 
 def annealed_vae(
@@ -74,9 +78,9 @@ def beta_tcvae(method: Method, parts: nn.ModuleDict, x: Tensor, noise: Noise, st
     mean, std, z, _, reconstruction = vae_terms(parts, x, noise["z"])
     q = torch.distributions.Normal(mean, std)
     log_q_given_x = q.log_prob(z).sum(dim=1)
-    each = torch.stack([q.log_prob(row).exp() for row in z])  # a sample, c image, z
-    log_q = (each.prod(dim=2).sum(dim=1) / (6 * 737_280)).log()
-    log_qi = (each.sum(dim=1) / (6 * 737_280)).log()
+    q_acz = torch.stack([q.log_prob(row).exp() for row in z])  # sample a, image c, dimension z
+    log_q = (q_acz.prod(dim=2).sum(dim=1) / (6 * 737_280)).log()
+    log_qi = (q_acz.sum(dim=1) / (6 * 737_280)).log()
     log_p = torch.distributions.Normal(0.0, 1.0).log_prob(z)
     terms = log_q_given_x - log_q + 6 * (log_q - log_qi.sum(1)) + (log_qi - log_p).sum(1)
     return reconstruction + terms.mean()
@@ -116,7 +120,7 @@ def qlae(method: Method, parts: nn.ModuleDict, x: Tensor, noise: Noise, step: in
     return pixel_nll(parts, z, x).mean() + 2 * 4.096 * (c - z).square().mean()
 
 
-WRITTEN_OUT: dict[str, WrittenOut] = {
+EQUATIONS: dict[str, Equation] = {
     "vae": weighted_kl,
     "beta-vae": weighted_kl,
     "cascade-vae-c": weighted_kl,
@@ -136,11 +140,11 @@ WRITTEN_OUT: dict[str, WrittenOut] = {
 @pytest.mark.parametrize("name", METHODS)
 def test_the_loss_agrees_with_its_equation(name: str, step: int) -> None:
     method = make(name, l2=1e-2)
-    parts, x, noise = world(method)
+    parts, x, noise = small_inputs(method)
     result = method.losses(parts, x, noise, step)
     decayed = [parts["encoder"], parts["decoder"]]
     l2 = sum((w**2).sum() for p in decayed for w in p.parameters() if w.ndim > 1)
-    expected = WRITTEN_OUT[name](method, parts, x, noise, step) + 1e-2 / 2 * l2
+    expected = EQUATIONS[name](method, parts, x, noise, step) + 1e-2 / 2 * l2
     # The pair penalty of 0.001 nats changes the cost of a sample by at most 0.005 nats.
     slack = 0.005 if name in ("cascade-vae", "chart-vae") else 0.0
     difference = (result.minimise["vae"] - expected).item()
@@ -156,12 +160,12 @@ def test_the_loss_agrees_with_its_equation(name: str, step: int) -> None:
 @pytest.mark.parametrize("name", [name for name in METHODS if name != "qlae"])
 def test_the_reported_kl_is_that_of_the_first_batch(name: str) -> None:
     method = make(name)
-    parts, x, noise = world(method)
+    parts, x, noise = small_inputs(method)
     kl = encode(parts, x[: len(noise["z"])], noise["z"])[3]
     torch.testing.assert_close(method.losses(parts, x, noise, 0).report["kl"], kl)
 
 
-def test_beta_vae_at_1_is_the_vae() -> None:
+def test_beta_vae_with_beta_1_is_the_vae() -> None:
     assert (
         losses(make("beta-vae", beta=1.0), 0).minimise["vae"]
         == (losses(make("vae"), 0).minimise["vae"])
@@ -211,7 +215,7 @@ def test_joint_vae_without_capacities_at_gamma_1_is_the_elbo() -> None:
 
 def test_the_discrete_capacity_is_clipped_at_ln_k() -> None:
     method = make("joint-vae")
-    # 1.1 · step / 10 until it meets ln 3 = 1.098612…
+    # 1.1 · step / 10 until it reaches ln 3 = 1.098612…
     for step, expected in ((0, 0.0), (5, 0.55), (9, 0.99), (10, 1.0986122886681098)):
         result = losses(method, step).report["capacity_discrete"].item()
         assert result == pytest.approx(expected, abs=1e-12)
@@ -219,17 +223,17 @@ def test_the_discrete_capacity_is_clipped_at_ln_k() -> None:
 
 def test_factor_vae_at_gamma_0_is_the_vae_on_the_first_batch() -> None:
     method = make("factor-vae", gamma=0.0)
-    parts, x, noise = world(method)
+    parts, x, noise = small_inputs(method)
     vae = make("vae").losses(parts, x[:3], {"z": noise["z"]}, 0)
     assert method.losses(parts, x, noise, 0).minimise["vae"] == vae.minimise["vae"]
 
 
 def test_the_discriminator_minimises_its_cross_entropy() -> None:
-    """−(1/2b) Σ [ln D(z) + ln(1 − D(z′))], z′ the second batch's codes, shuffled as Algorithm 1."""
+    """−(1/2b) Σ [ln D(z) + ln(1 − D(z′))], z′ from the second batch, permuted by Algorithm 1."""
     method = make("factor-vae")
-    parts, x, noise = world(method, seed=1)
+    parts, x, noise = small_inputs(method, seed=1)
     order = noise["order"].argsort(dim=0)
-    assert not (order == order[:, :1]).all()  # its probability is 1 in 216
+    assert not (order == order[:, :1]).all()  # all dimensions in the same order: probability 1/216
     z = vae_terms(parts, x[:3], noise["z"])[2]
     other = vae_terms(parts, x[3:], noise["z_second"])[2]
     shuffled = torch.stack([other[order[:, j], j] for j in range(4)], dim=1)
@@ -241,7 +245,7 @@ def test_the_discriminator_minimises_its_cross_entropy() -> None:
 
 def test_factor_vae_needs_two_batches_of_at_least_two_images() -> None:
     method = make("factor-vae")
-    parts, x, noise = world(method)
+    parts, x, noise = small_inputs(method)
     for images in (2, 3, 5):
         with pytest.raises(ArgumentError, match=f"={images}: must be even and at least 4"):
             method.losses(parts, x[:images], noise, 0)
@@ -251,7 +255,7 @@ def test_factor_vae_needs_two_batches_of_at_least_two_images() -> None:
 @pytest.mark.parametrize("stratified", [False, True])
 def test_beta_tcvae_at_1_is_the_vae_with_a_sampled_kl(stratified: bool, dataset_size: int) -> None:
     method = make("beta-tcvae", beta=1.0, dataset_size=dataset_size, stratified=stratified)
-    parts, x, noise = world(method)
+    parts, x, noise = small_inputs(method)
     mean, std, z, _, reconstruction = vae_terms(parts, x, noise["z"])
     q, p = torch.distributions.Normal(mean, std), torch.distributions.Normal(0.0, 1.0)
     sampled = (q.log_prob(z) - p.log_prob(z)).sum(dim=1).mean()
@@ -266,7 +270,7 @@ def test_dip_vae_at_0_is_the_vae(name: str) -> None:
 
 
 def test_dip_covariances_in_closed_form() -> None:
-    """Two posteriors with equal std: C is that of two points, for II plus std² on the diagonal."""
+    """For equal stds, C is the covariance of two means; DIP-VAE-II adds std² to the diagonal."""
     from unbraid.methods.base import VAEOutput
     from unbraid.methods.dip_vae_i import DIPVAEI
     from unbraid.methods.dip_vae_ii import DIPVAEII
@@ -278,12 +282,12 @@ def test_dip_covariances_in_closed_form() -> None:
     one, two = DIPVAEI(latent_dim=2), DIPVAEII(latent_dim=2)
     assert one.covariance(code).tolist() == [[1.0, 3.0], [3.0, 9.0]]
     assert two.covariance(code).tolist() == [[1.25, 3.0], [3.0, 13.0]]
-    # λ_od (3² + 3²) + λ_d ((1 − 1)² + (9 − 1)²), and for II with its own diagonal.
+    # λ_od (3² + 3²) + λ_d ((1 − 1)² + (9 − 1)²); DIP-VAE-II has another diagonal.
     assert one.regulariser(code, 0)[0].item() == pytest.approx(10 * 18 + 100 * 64)
     assert two.regulariser(code, 0)[0].item() == pytest.approx(10 * 18 + 10 * (0.25**2 + 12**2))
 
 
-def test_dip_covariance_is_that_of_samples() -> None:
+def test_dip_covariance_equals_the_covariance_of_samples() -> None:
     from unbraid.methods.base import VAEOutput
     from unbraid.methods.dip_vae_ii import DIPVAEII
 
@@ -302,7 +306,7 @@ def test_dip_covariance_is_that_of_samples() -> None:
 
 def test_the_predicted_category_has_the_best_reconstruction() -> None:
     method = make("cascade-vae")
-    parts, x, _ = world(method)
+    parts, x, _ = small_inputs(method)
     with torch.no_grad():
         mean, _ = parts["encoder"](x)
         result = method.predict_category(parts, x, mean)
@@ -316,7 +320,7 @@ def test_the_predicted_category_has_the_best_reconstruction() -> None:
 
 def test_joint_vae_predicts_the_most_probable_category_and_decodes_it_as_one_hot() -> None:
     method = make("joint-vae")
-    parts, x, _ = world(method)
+    parts, x, _ = small_inputs(method)
     with torch.no_grad():
         mean, _, logits = parts["encoder"](x)
         category = method.predict_category(parts, x, mean)
@@ -329,16 +333,16 @@ def test_joint_vae_predicts_the_most_probable_category_and_decodes_it_as_one_hot
 
 def test_joint_vae_gradient_reaches_the_category() -> None:
     method = make("joint-vae", gamma=0.0)
-    parts, x, noise = world(method)
+    parts, x, noise = small_inputs(method)
     loss = method.losses(parts, x, noise, 100).minimise["vae"]
     head = dict(parts["encoder"].named_parameters())["head.weight"]
     (gradient,) = torch.autograd.grad(loss, [head])
     assert (gradient[-3:].abs().sum(dim=1) > 0).all()
 
 
-def test_qlae_codes_are_values_of_their_codebook() -> None:
+def test_qlae_codes_are_values_of_the_codebook_of_their_dimension() -> None:
     method = make("qlae", codebook_size=3)
-    parts, x, _ = world(method)
+    parts, x, _ = small_inputs(method)
     with torch.no_grad():
         (values,) = parts["codebook"].parameters()
         values += 0.01 * torch.arange(4)[:, None]
@@ -356,7 +360,7 @@ def test_qlae_codes_are_values_of_their_codebook() -> None:
 
 def test_qlae_passes_the_gradient_of_the_decoder_straight_through_to_the_encoder() -> None:
     method = make("qlae", quantization_weight=0.0, commitment_weight=0.0)
-    parts, x, noise = world(method)
+    parts, x, noise = small_inputs(method)
     c = parts["encoder"](x)[0]
     z = parts["codebook"](c).detach().requires_grad_()
     loss = distributions.bernoulli_nll(parts["decoder"](z), x).mean()

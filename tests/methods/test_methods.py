@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.methods.worlds import STEPS, losses, make, survey_bars, world
+from tests.methods.small_inputs import STEPS, losses, make, small_inputs, survey_bars
 from torch import Tensor
 
 from unbraid.cli import main
@@ -57,7 +57,7 @@ def frozen(monkeypatch: pytest.MonkeyPatch) -> Frozen:
 @pytest.mark.parametrize("name", METHODS)
 def test_gradients_agree_with_finite_differences(name: str, step: int, frozen: Frozen) -> None:
     method = make(name, l2=1e-2)
-    parts, x, noise = world(method)
+    parts, x, noise = small_inputs(method)
     generator = torch.Generator().manual_seed(1)
     for group, settings in method.groups().items():
         weights = [w for part in settings.parts for w in parts[part].parameters()]

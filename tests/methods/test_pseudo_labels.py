@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.methods import worlds
+from tests.methods import small_inputs
 
 from unbraid.data.factors import FactorSpace
 from unbraid.data.images import ImageTable, pack
@@ -29,7 +29,7 @@ def test_a_chart_is_split_at_edges_that_are_clearly_longer() -> None:
 def bars() -> ImageTable:
     """Bars of 2, 4 and 6 rows, 24 pixels apart, at 40 positions, 4, 8 and 12 pixels apart."""
     factors = FactorSpace(("length", "place"), (3, 40))
-    return ImageTable("bars", pack(worlds.bars(), 1), 8, 64, factors)
+    return ImageTable("bars", pack(small_inputs.bars(), 1), 8, 64, factors)
 
 
 def labels_of_bars(bars: ImageTable, num_charts: int) -> PseudoLabels:

@@ -40,8 +40,8 @@ def encode_once(
     """Return the codes of `encode`, from the run directory if they are stored there.
 
     Stored codes equal those of `encode` bit for bit: codes from a GPU are not used on a CPU, nor
-    the reverse. Codes larger than 64 MB are not stored, nor codes of a run whose directory cannot be
-    written.
+    the reverse. Codes larger than 64 MB are not stored, nor codes of a run whose directory cannot
+    be written.
 
     Parameters
     ----------

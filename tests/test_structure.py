@@ -1,4 +1,4 @@
-"""Rules for imports, and for what the README and the docs list."""
+"""Imports between packages, completeness of README and docs, and validity of project files."""
 
 import ast
 import re
@@ -79,7 +79,7 @@ def test_a_page_names_every_dataset() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
-def test_relative_links_lead_to_files(page: Path) -> None:
+def test_relative_links_point_to_existing_files(page: Path) -> None:
     text = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(), flags=re.DOTALL)
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
         assert (page.parent / target).exists(), target
@@ -119,10 +119,10 @@ def test_templates_and_workflows_are_valid_yaml() -> None:
 
 
 def test_no_file_names_a_registry_or_a_machine() -> None:
-    # Joined here, so that this file does not name one either.
+    # Joined from parts, so that this file does not contain them either.
     banned = [f"/{name}/" for name in ("root", "home", "work")] + ["-".join(("index", "url"))]
-    rooms = [p for room in ("tests", "benchmarks") for p in (ROOT / room).rglob("*.py")]
+    scripts = [p for name in ("tests", "benchmarks") for p in (ROOT / name).rglob("*.py")]
     pages = [*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md"), *ROOT.glob("*.toml")]
-    for source in [*SOURCES, *rooms, *pages, ROOT / "Makefile"]:
+    for source in [*SOURCES, *scripts, *pages, ROOT / "Makefile"]:
         text = source.read_text()
-        assert not any(word in text for word in banned), source
+        assert not any(path in text for path in banned), source

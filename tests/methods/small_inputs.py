@@ -35,8 +35,8 @@ def make(name: str, **hyperparameters: Any) -> Method:
     return method(**values)
 
 
-def world(method: Method, seed: int = 0) -> tuple[nn.ModuleDict, Tensor, dict[str, Tensor]]:
-    """Modules, a batch and noise in double precision.
+def small_inputs(method: Method, seed: int = 0) -> tuple[nn.ModuleDict, Tensor, dict[str, Tensor]]:
+    """Return modules, a batch and noise in double precision.
 
     Biases are random: with biases of 0, every empty patch is at the kink of the ReLU, which has no
     gradient.
@@ -52,12 +52,12 @@ def world(method: Method, seed: int = 0) -> tuple[nn.ModuleDict, Tensor, dict[st
 
 
 def losses(method: Method, step: int, seed: int = 0) -> Losses:
-    parts, x, noise = world(method, seed)
+    parts, x, noise = small_inputs(method, seed)
     return method.losses(parts, x, noise, step)
 
 
 def bars() -> np.ndarray:
-    """Bars of 2, 4 and 6 rows at 40 positions a pixel apart, (120, 1, 8, 64), length by length."""
+    """Return images (120, 1, 8, 64): bars 2, 4 and 6 pixels high at 40 adjacent positions each."""
     images = np.zeros((3, 40, 1, 8, 64), np.uint8)
     for kind in range(3):
         for position in range(40):
@@ -66,7 +66,7 @@ def bars() -> np.ndarray:
 
 
 def survey_bars(method: Method, seed: int = 0) -> list[Any]:
-    """Report, batch and weights after a survey of these bars, whose code is their position."""
+    """Return report, batch and weights after a survey of bars whose code is their position."""
     torch.manual_seed(seed)
     parts = method.build((1, 16, 32))
     mean_nz = np.zeros((120, method.latent_dim), np.float32)
