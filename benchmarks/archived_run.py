@@ -12,14 +12,14 @@ from benchmarks.step import machine
 from unbraid.runs import Run
 from unbraid.studies.archive import copy_log
 
-# Number of colours, and how they are chosen: by frequency for grey images; far from each other for
-# thin lines, whose colours would be merged otherwise.
+# Number of colours, and the method that selects them: MEDIANCUT, by frequency, for grey images;
+# MAXCOVERAGE for thin lines, whose rare colours MEDIANCUT would merge.
 GREYS = (16, Image.Quantize.MEDIANCUT)
 COLOURS = (64, Image.Quantize.MAXCOVERAGE)
 
 
 def archive_run(run: Run, to: Path, command: list[str]) -> None:
-    """Copy what was measured on a run, with the command that trained it."""
+    """Copy the results of a run, with the command that trained it."""
     to.mkdir(parents=True, exist_ok=True)
     files = (run.config_file, run.scores_file, run.information_file, run.survey_file)
     for file in files:
@@ -38,7 +38,7 @@ def archive_run(run: Run, to: Path, command: list[str]) -> None:
 
 
 def reduce_colours(picture: Path, to: Path, colours: int, method: Image.Quantize) -> None:
-    """Write a PNG with at most so many colours."""
+    """Write a PNG with at most `colours` colours."""
     with Image.open(picture) as image:
         reduced = image.convert("RGB").quantize(colours, method)
     reduced.save(to, optimize=True)

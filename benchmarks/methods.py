@@ -19,11 +19,11 @@ from unbraid.methods import METHODS
 from unbraid.runs import Run
 
 RESULTS = Path("results/methods")
-# results/quick/ and results/speedrun/ have several seeds of these.
+# Methods with several seeds in results/quick/ and results/speedrun/.
 ELSEWHERE = ("cascade-vae", "chart-vae")
 PROTOCOLS = ("jeong2019", "kim2018", "locatello2019", "one_to_one")
 INFORMATION_TERMS = ("information", "total_correlation", "marginal_kl")
-# A dimension counts as used from this KL, in nats.
+# Smallest KL of a dimension that counts as used, in nats.
 MIN_KL = 0.1
 
 

@@ -1,10 +1,11 @@
 """Time one training step of unbraid beside pythae and disent, on the same networks and images.
 
-Run as `.venv-peers/bin/python -m benchmarks.peers`; `make bench` does, and makes that environment.
-Every step is forward, backward and Adam on batches of 64 binary images of 64×64 through the
-32-32-64-64 + FC256 networks with z = 10; FactorVAE takes two such batches. The steps are taken in
-turn in one process, so that a machine that slows down slows them all: what to compare is the ratio.
-pythae's discriminator has five hidden layers, unbraid's the paper's six; disent has no FactorVAE.
+Run as `.venv-peers/bin/python -m benchmarks.peers`, or `make bench`, which also creates that
+environment. Every step is forward, backward and Adam on batches of 64 binary images of 64×64
+through the 32-32-64-64 + FC256 networks with z = 10; FactorVAE uses two such batches. All libraries
+alternate in one process, so that a slower machine slows all of them: compare ratios, not times.
+pythae's discriminator has five hidden layers, unbraid's has six as in the paper; disent has no
+FactorVAE.
 """
 
 from __future__ import annotations
@@ -28,17 +29,17 @@ from benchmarks.step import BATCH, machine, measure, ours, plain_networks, plain
 from unbraid.runs.precision import resolve
 
 Step = Callable[[], None]
-LAST = 299_999  # of CascadeVAE's schedule: every dimension and the discrete code are open
-RATE = 1e-4
+LAST_STEP = 299_999  # of CascadeVAE's schedule: every dimension and the discrete code are open
+LEARNING_RATE = 1e-4
 SIZES = {"input_dim": (1, 64, 64), "latent_dim": 10}
 
 
 def pythae_beta_vae(x: torch.Tensor) -> Step:
-    """A step of pythae's β-VAE, as its trainer takes it."""
+    """Return a step of pythae's β-VAE, as in its trainer."""
     models = import_module("pythae.models")
     config = models.BetaVAEConfig(**SIZES, reconstruction_loss="bce", beta=4.0)
     model = models.BetaVAE(config, *_pythae_networks())
-    optimiser = torch.optim.Adam(model.parameters(), lr=RATE)
+    optimiser = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
 
     def step() -> None:
         loss = model({"data": x}).loss
@@ -50,13 +51,15 @@ def pythae_beta_vae(x: torch.Tensor) -> Step:
 
 
 def pythae_factor_vae(x: torch.Tensor) -> Step:
-    """A step of pythae's FactorVAE, as its adversarial trainer takes it; it halves its batch."""
+    """Return a step of pythae's FactorVAE, as in its adversarial trainer; it halves the batch."""
     models = import_module("pythae.models")
     config = models.FactorVAEConfig(**SIZES, reconstruction_loss="bce", gamma=35.0)
     model = models.FactorVAE(config, *_pythae_networks())
     networks = [*model.encoder.parameters(), *model.decoder.parameters()]
-    vae = torch.optim.Adam(networks, lr=RATE)
-    discriminator = torch.optim.Adam(model.discriminator.parameters(), lr=RATE, betas=(0.5, 0.9))
+    vae = torch.optim.Adam(networks, lr=LEARNING_RATE)
+    discriminator = torch.optim.Adam(
+        model.discriminator.parameters(), lr=LEARNING_RATE, betas=(0.5, 0.9)
+    )
     both = x.repeat(2, 1, 1, 1)
 
     def step() -> None:
@@ -72,8 +75,8 @@ def pythae_factor_vae(x: torch.Tensor) -> Step:
 
 
 def disent_beta_vae(x: torch.Tensor) -> Step:
-    """A step of disent's β-VAE, without the logging of its trainer."""
-    _stand_in_for_torchvision()
+    """Return a step of disent's β-VAE, without the logging of its trainer."""
+    _stub_torchvision()
     kind, model = import_module("disent.frameworks.vae").BetaVae, import_module("disent.model")
     networks = import_module("disent.model.ae")
     encoder = networks.EncoderConv64(x_shape=(1, 64, 64), z_size=10, z_multiplier=2)
@@ -83,7 +86,7 @@ def disent_beta_vae(x: torch.Tensor) -> Step:
     settings = kind.cfg(recon_loss="bce", loss_reduction="mean_sum", beta=4.0)
     framework = kind(model=model.AutoEncoder(encoder, decoder), cfg=settings)
     framework.log_dict = lambda *_, **__: None
-    optimiser = torch.optim.Adam(framework.parameters(), lr=RATE)
+    optimiser = torch.optim.Adam(framework.parameters(), lr=LEARNING_RATE)
     batch = {"x_targ": (x,)}
 
     def step() -> None:
@@ -96,7 +99,7 @@ def disent_beta_vae(x: torch.Tensor) -> Step:
 
 
 def _pythae_networks() -> tuple[Any, Any]:
-    """The networks in the frame that pythae asks for."""
+    """Return the networks as subclasses of pythae's encoder and decoder."""
     output = import_module("pythae.models.base.base_utils").ModelOutput
     frames = import_module("pythae.models.nn")
     encoder, decoder = plain_networks()
@@ -121,9 +124,9 @@ def _pythae_networks() -> tuple[Any, Any]:
     return Encoder(), Decoder()
 
 
-def _stand_in_for_torchvision() -> None:
-    """Empty modules for what disent imports and none of this uses: the real one brings a torch."""
-    import_module("lightning")  # it looks for the real one, and is not to find these
+def _stub_torchvision() -> None:
+    """Stub torchvision, which disent imports; the real one would install another torch."""
+    import_module("lightning")  # before the stub, because lightning checks for the real torchvision
     contents = {
         "torchvision": {},
         "torchvision.datasets": {"ImageFolder": object},
@@ -137,7 +140,7 @@ def _stand_in_for_torchvision() -> None:
 
 
 def rows(x: torch.Tensor, auto: str) -> dict[str, dict[str, Step]]:
-    """What is timed, by method; the peers of each beside it."""
+    """Return the steps to time, by method and library."""
     precisions = tuple(dict.fromkeys(("fp32", auto)))
 
     def unbraids(name: str, step: int = 0) -> dict[str, Step]:
@@ -149,7 +152,7 @@ def rows(x: torch.Tensor, auto: str) -> dict[str, dict[str, Step]]:
         "factor-vae": {"pythae": pythae_factor_vae(x), **unbraids("factor-vae")},
         "joint-vae": unbraids("joint-vae"),
         "cascade-vae": unbraids("cascade-vae"),
-        "cascade-vae with d": unbraids("cascade-vae", LAST),
+        "cascade-vae with d": unbraids("cascade-vae", LAST_STEP),
     }
 
 
@@ -168,11 +171,11 @@ def main() -> None:
         torch.set_num_threads(count)
         timed = measure(flat, flags.rounds)
         threads[str(count)] = {m: _with_ratios({n: timed[m, n] for n in chosen[m]}) for m in chosen}
-        print(f"\n{count} thread(s), batch {BATCH}; × the fastest peer, where there is one")
+        print(f"\n{count} thread(s), batch {BATCH}; × the fastest peer, if there is one")
         for method, row in threads[str(count)].items():
-            for name, found in row.items():
-                ratio = f"  × {found['ratio']:.2f}" if "ratio" in found else ""
-                print(f"  {method:20}{name:16}{found['median_ms']:8.1f} ms{ratio}")
+            for name, times in row.items():
+                ratio = f"  × {times['ratio']:.2f}" if "ratio" in times else ""
+                print(f"  {method:20}{name:16}{times['median_ms']:8.1f} ms{ratio}")
     versions = {name: importlib.metadata.version(name) for name in ("pythae", "disent")}
     outcome = {"batch": BATCH, "threads": threads, "machine": {**machine(), **versions}}
     flags.out.parent.mkdir(parents=True, exist_ok=True)
@@ -181,7 +184,7 @@ def main() -> None:
 
 
 def _with_ratios(timed: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
-    """Each median over that of the fastest peer, if there is one."""
+    """Add the ratio of each median to that of the fastest peer, if there is one."""
     peers = [row["median_ms"] for name, row in timed.items() if name in ("pythae", "disent")]
     if peers:
         for row in timed.values():

@@ -1,9 +1,9 @@
-"""Ten CascadeVAEs of 300,000 steps on one GPU, in pieces of under ten minutes.
+"""Train ten CascadeVAEs for 300,000 steps on one GPU, in sessions of less than ten minutes.
 
-Run as `PYTHONPATH=src python -m benchmarks.population` from a checkout, again and again until it
-says that all is done: each call continues where the one before stopped, with a checkpoint of every
-member. Writes what it measured to results/benchmarks/population.json. `--device cpu` trains in
-worker processes instead.
+Run `PYTHONPATH=src python -m benchmarks.population` from a checkout, repeatedly until it prints
+that all members are finished: each call stops with a checkpoint of every member, and the next one
+resumes from it. Writes the measured times to results/benchmarks/population.json. `--device cpu`
+trains in worker processes instead.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", default="0-9")
     parser.add_argument("--steps", type=int, default=300_000)
-    parser.add_argument("--minutes", type=float, default=9.0, help="of one piece, default 9")
+    parser.add_argument("--minutes", type=float, default=9.0, help="minutes per call, default 9")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--out", type=Path, default=Path("runs/population"))
     parser.add_argument("--report", type=Path, default=Path("results/benchmarks/population.json"))
@@ -41,23 +41,24 @@ def main() -> int:
         return process.returncode
     runs = [member(flags.out, seed) for seed in seeds_of(flags.seeds)]
     report(runs, flags.report)
-    print("all is done" if process.returncode == 0 else "call again: the members are not done yet")
+    finished = process.returncode == 0
+    print("all members are finished" if finished else "some members are not finished; call again")
     return 0
 
 
 def report(runs: list[Run], file: Path) -> None:
-    """Write and print the steps of the members and the time they took, start-up included."""
-    sessions: list[list[dict[str, Any]]] = [
+    """Write and print the steps of all members and their duration, including start-up."""
+    runs_sessions: list[list[dict[str, Any]]] = [
         json.loads(run.provenance_file.read_text()) for run in runs if run.provenance_file.exists()
     ]
-    steps = sum(session["to_step"] - session["from_step"] for of in sessions for session in of)
-    seconds = max(sum(session["seconds"] for session in of) for of in sessions)
+    steps = sum(s["to_step"] - s["from_step"] for sessions in runs_sessions for s in sessions)
+    seconds = max(sum(s["seconds"] for s in sessions) for sessions in runs_sessions)
     outcome = {
         "members": len(runs),
         "steps_of_all_members": steps,
         "minutes": round(seconds / 60, 2),
-        "steps_a_second": round(steps / seconds, 1),
-        "device": sessions[0][-1]["device"],
+        "steps_per_second": round(steps / seconds, 1),
+        "device": runs_sessions[0][-1]["device"],
         "machine": machine(),
     }
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,9 @@
 """Select the `quick` preset of CascadeVAE without labels, by a rule fixed before any run.
 
-Run as `python -m benchmarks.quick_choice`. Every candidate trains on the same number of images, the
-discrete code on the last 160,000 of them, with seeds 10 and 11, which no table reports. The
-candidate with the highest ELBO (the mean of the last 500 logged steps, then of the seeds) is
-selected. No label is used and nothing is evaluated. Writes results/quick/choice.json.
+Run as `python -m benchmarks.quick_choice`. Every candidate is trained on the same number of images
+(the discrete code on the last 160,000) with seeds 10 and 11, which no table reports. The candidate
+with the highest ELBO (the mean of the last 500 logged steps, then of the seeds) is selected. No
+label is used and nothing is evaluated. Writes results/quick/choice.json.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CANDIDATES: dict[str, dict[str, float]] = {
     "C": {"batch-size": 32, "learning-rate": 7e-4, "stage-steps": 3_000, "beta-low": 2.0},
 }
 IMAGES = 544_000
-# Records of the log, one every 100 steps.
+# Number of log records (one every 100 steps) for the mean ELBO.
 LAST_RECORDS = 5
 
 

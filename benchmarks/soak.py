@@ -1,10 +1,10 @@
 """Kill runs at random times, resume them, and compare them with uninterrupted runs.
 
-Run as `python -m benchmarks.soak`. By default it sends 50 times SIGKILL: to a run, to a population
+Run as `python -m benchmarks.soak`. By default it sends SIGKILL 50 times: to a run, to a population
 (all processes, the parent alone, or one member) and to an evaluation, sometimes while a checkpoint
-is written. Weights, optimiser, log and scores of every finished run must equal those of the
-uninterrupted one, byte by byte. `--seed` repeats the times of the kills; what they interrupt also
-depends on the speed of the machine.
+is being written. Weights, optimiser, log and scores of every finished run must equal those of the
+uninterrupted one, byte by byte. `--seed` repeats the times of the kills; which operation they
+interrupt also depends on the speed of the machine.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ def attempt(work: Callable[[], None], victim: str, delay: float) -> bool:
             return succeeded(status)
         time.sleep(0.002)
     if victim == "all":
-        # The parent first: it would report the death of a member as a failure.
+        # The parent is killed first; otherwise it would report a killed member as a failure.
         workers = worker_processes(child)
         os.kill(child, signal.SIGKILL)
         for pid, _ in workers:
@@ -200,7 +200,7 @@ def attempt(work: Callable[[], None], victim: str, delay: float) -> bool:
 
 
 def succeeded(status: int) -> bool:
-    """Return whether a process succeeded; SoakError if it failed without being killed."""
+    """Return whether a process succeeded; raise SoakError if it failed without being killed."""
     if os.WIFEXITED(status) and os.WEXITSTATUS(status) not in (0, 2):
         raise SoakError("a resumed run failed; see the traceback above")
     return os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0
@@ -213,7 +213,7 @@ def kill_member() -> None:
 
 
 def worker_processes(parent: int | None = None) -> list[tuple[int, str]]:
-    """Process numbers and names of the members that a process trains, by default this one."""
+    """Return ids and names of the worker processes of a process, by default this one."""
     command = ["ps", "-A", "-o", "pid=,ppid=,args="]
     listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     members = []
@@ -237,8 +237,8 @@ def small_table() -> ImageTable:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--steps", type=int, default=60, help="steps of each run, default 60")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the kill times, default 0")
+    parser.add_argument("--steps", type=int, default=60, help="steps per run, default 60")
+    parser.add_argument("--seed", type=int, default=0, help="seed for the kill times, default 0")
     flags = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         soak = Soak(Path(folder), flags.steps, flags.seed)

@@ -1,7 +1,7 @@
-"""Time one training step of every method beside a plain PyTorch β-VAE; encode; load; memory.
+"""Time training steps of every method and of a plain PyTorch β-VAE, encoding, and loading.
 
-Run as `python -m benchmarks.step`; `make bench` does. The steps are taken in turn in one process,
-so that a machine that slows down slows them all; what to compare is the ratio.
+Run as `python -m benchmarks.step` or `make bench`. The methods alternate in one process, so that a
+slower machine slows all of them: compare ratios, not times. Peak memory is reported too.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ BATCH = 64
 
 
 def plain_networks() -> tuple[nn.Sequential, nn.Sequential]:
-    """The field's encoder and decoder as a tutorial writes them, z = 10."""
+    """Return the usual encoder and decoder for z = 10, written as in a tutorial."""
     relu = nn.ReLU
     encoder = nn.Sequential(
         nn.Conv2d(1, 32, 4, 2, 1),
@@ -70,7 +70,7 @@ def plain_networks() -> tuple[nn.Sequential, nn.Sequential]:
 
 
 def plain_pytorch(x: torch.Tensor) -> Callable[[], None]:
-    """The same networks and objective as a tutorial writes them: fp32, contiguous, eager."""
+    """Return a step of a β-VAE written as in a tutorial: fp32, contiguous, eager."""
     encoder, decoder = plain_networks()
     optimiser = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=1e-4)
 
@@ -87,7 +87,7 @@ def plain_pytorch(x: torch.Tensor) -> Callable[[], None]:
 
 
 def ours(name: str, step: int, precision: str, x: torch.Tensor) -> Callable[[], None]:
-    """One step of a method at some step of its schedule, as the engine takes it."""
+    """Return a training step of a method in the engine, at a step of its schedule."""
     config = Config(find(name)(), "dsprites", Budget(300_000, len(x)), 0, precision)
     x = x.repeat(config.method.batches_per_step, 1, 1, 1)
     channels, height, width = x.shape[1:]
@@ -101,7 +101,7 @@ def ours(name: str, step: int, precision: str, x: torch.Tensor) -> Callable[[], 
 
 
 def measure(steps: dict[Any, Callable[[], None]], rounds: int) -> dict[Any, dict[str, float]]:
-    """Median, least and greatest milliseconds of each, taken in turn."""
+    """Time steps in turn; return the median, minimum and maximum of each in milliseconds."""
     seconds: dict[Any, list[float]] = {name: [] for name in steps}
     for number in tqdm(range(rounds + 3), desc="timing", unit="round"):
         for name, step in steps.items():
@@ -120,7 +120,7 @@ def measure(steps: dict[Any, Callable[[], None]], rounds: int) -> dict[Any, dict
 
 
 def encoding(table: ImageTable, precision: str, images: int, discrete: bool) -> float:
-    """Images a second through the encoder, and through the discrete code if `discrete`."""
+    """Return the number of images encoded per second, with the discrete code if `discrete`."""
     method = find("cascade-vae")()
     config = Config(method, "dsprites", Budget(1, 1), 0, precision)
     trained = Trained(config, method.build(table.shape), 0)
@@ -132,7 +132,9 @@ def encoding(table: ImageTable, precision: str, images: int, discrete: bool) -> 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--images", type=int, default=20_480, help="to encode")
+    parser.add_argument(
+        "--images", type=int, default=20_480, help="images to encode, default 20480"
+    )
     parser.add_argument("--out", type=Path, default=Path("results/benchmarks/step.json"))
     flags = parser.parse_args()
     began = time.perf_counter()
@@ -156,7 +158,7 @@ def main() -> None:
             row["ratio"] = round(row["median_ms"] / base, 2)
         threads[str(count)] = {
             "step": timed,
-            "encoded_images_a_second": {
+            "encoded_images_per_second": {
                 f"{precision}{', with d' * discrete}": encoding(
                     table, precision, flags.images, discrete
                 )
@@ -177,13 +179,13 @@ def main() -> None:
         print(f"\n{count} thread(s), batch {BATCH}")
         for name, row in result["step"].items():
             print(f"  {name:32}{row['median_ms']:8.1f} ms  × {row['ratio']:.2f}")
-        for how, rate in result["encoded_images_a_second"].items():
-            print(f"  encoding, {how}: {rate:,} images a second")
+        for setting, rate in result["encoded_images_per_second"].items():
+            print(f"  encoding, {setting}: {rate:,} images per second")
     print(f"\ndataset loaded and verified in {load_seconds} s; written to {flags.out}")
 
 
 def machine() -> dict[str, str]:
-    """What the figures were measured on."""
+    """Return the processor, versions, commit and date of a measurement."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     commit = subprocess.run(

@@ -2,11 +2,10 @@
 
 Run as `python -m benchmarks.tables ablation` after `unbraid study run ablation`; `--runs DIR` is
 the `--out` of that command. Results of other studies and seeds in results/studies are unchanged,
-except for weights of members that are no longer a median: studies that share runs must be given
-together. With `--runs results/studies` the tables of the archive are written again. `--begin`
-copies the other way: it gives the directory of the runs the archived results, so that `unbraid
-study run` makes only the missing runs. The tables in docs/results.md and results/studies/README.md
-are filled in.
+except that weights of members that are no longer a median are removed: give studies that share runs
+in one command. `--runs results/studies` only writes the tables of the archive again. `--begin`
+copies the archived results to the directory of the runs instead, so that `unbraid study run` trains
+only the missing runs. The tables in docs/results.md and results/studies/README.md are updated too.
 """
 
 from __future__ import annotations
@@ -39,9 +38,9 @@ END = "<!-- end -->"
 
 
 def by_every_metric(study: Study) -> list[Study]:
-    """Return the study by each metric of its checkpoints, beginning with its own.
+    """Return the study with each metric of its checkpoints as primary score, its own first.
 
-    The published figures belong to its own metric alone.
+    Only the study with its own metric has the published figures.
     """
     others = [
         PrimaryScore(spec)
@@ -226,7 +225,7 @@ def main() -> None:
     parser.add_argument("studies", nargs="+", metavar="STUDY", help="name or file of a study")
     parser.add_argument("--runs", type=Path, default=Path("runs/studies"))
     parser.add_argument("--weights", action=argparse.BooleanOptionalAction, default=True)
-    parser.add_argument("--begin", action="store_true", help="copy results to --runs")
+    parser.add_argument("--begin", action="store_true", help="copy the archived results to --runs")
     flags = parser.parse_args()
     studies = [read(source) for source in flags.studies]
     if flags.begin:

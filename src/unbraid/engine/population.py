@@ -18,6 +18,7 @@ from unbraid.runs.run import Run
 
 # Limits of a list of seeds; the largest seed, 2³² − 1, has ten digits.
 MAX_SEEDS, MAX_DIGITS = 10_000, 10
+MAX_SEED = 2**32 - 1
 
 
 def member(out: Path, seed: int) -> Run:
@@ -57,10 +58,10 @@ def train_population(
     """Train one run per seed, or resume those that are not finished.
 
     On a CPU every member is trained in a process of its own with one thread, and equals the run
-    that `train` gives for this seed and one thread, bit for bit. As the processes import the
-    calling script, it must call this function under `if __name__ == "__main__":`. On a GPU one step
-    trains all members (`torch.vmap`), with the numbers of the separate runs up to rounding; members
-    of a method without `supports_vmap` are trained one after another.
+    that `train` gives for this seed and one thread, bit for bit. The processes import the calling
+    script, which must therefore call this function under `if __name__ == "__main__":`. On a GPU one
+    step trains all members (`torch.vmap`), and the numbers equal those of separate runs up to
+    rounding; members of a method without `supports_vmap` are trained one after another.
 
     Parameters
     ----------
@@ -75,7 +76,7 @@ def train_population(
     resume : bool, optional
         Whether to resume runs that exist, default False.
     device : str, optional
-        Device of torch, default "cpu".
+        PyTorch device, default "cpu".
     max_workers : int, optional
         Number of members that a CPU trains at the same time, by default one per core.
     checkpoint_seconds : float, optional
@@ -148,7 +149,7 @@ def seeds_of(text: str) -> list[int]:
     Parameters
     ----------
     text : str
-        Seeds and ranges of seeds, separated by commas, as "0-9" or "0,3,5-7".
+        Seeds and ranges of seeds, separated by commas, such as "0-9" or "0,3,5-7".
 
     Returns
     -------
@@ -174,6 +175,8 @@ def seeds_of(text: str) -> list[int]:
         if max(len(first), len(last)) > MAX_DIGITS:
             rule = f"must be seeds of at most {MAX_DIGITS} digits"
             raise ArgumentError("seeds", f"{text[:20]}…", rule, remedy)
+        if max(int(first), int(last or first)) > MAX_SEED:
+            raise ArgumentError("seeds", text, f"must be seeds from 0 to {MAX_SEED}", remedy)
         piece_seeds = range(int(first), int(last or first) + 1)
         if len(seeds) + len(piece_seeds) > MAX_SEEDS:
             raise ArgumentError("seeds", text, f"must be at most {MAX_SEEDS:,} seeds", remedy)

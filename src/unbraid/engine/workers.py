@@ -1,10 +1,11 @@
 """Worker processes: start, watch and stop a process that trains runs.
 
-The parent uses `WorkerProcess`, the process itself `start_worker` and the functions that report to
-the parent. Work is sent through the standard input, which then stays open: the worker stops, with a
-checkpoint, when it closes, because the parent has ended. Messages return through the standard
-output, as one JSON text per line after a record separator (RFC 7464). A worker has a session of its
-own, so that Ctrl-C in a terminal reaches the parent alone, which then stops the worker.
+The parent uses `WorkerProcess`; the worker uses `start_worker` and the functions that report to the
+parent. The parent sends the work through the standard input and leaves it open. If the parent ends,
+the input closes, and the worker writes a checkpoint and stops. Messages return through the standard
+output, as one JSON text per line after a record separator (RFC 7464). A worker runs in a separate
+session of the operating system, so that Ctrl-C in a terminal reaches only the parent, which then
+stops the worker.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_
 
 
 class Progress(NamedTuple):
-    """Position of a run: steps done, all steps, and its latest losses as text."""
+    """Progress of a run: steps done, total number of steps, and its latest losses as text."""
 
     step: int
     steps: int
@@ -40,16 +41,16 @@ class Progress(NamedTuple):
 
 
 class WorkerProcess:
-    """A process that does one piece of work, as its parent sees it.
+    """A worker process, as seen from its parent.
 
     Parameters
     ----------
     command : sequence of str
         Command and arguments.
     work : bytes
-        What the process reads from its standard input.
+        Data written to the standard input of the process.
     output : Path, optional
-        File for the output of the process. By default it appears in the parent's.
+        File for the output of the process. By default it is added to the parent's output.
     environment : mapping, optional
         Environment variables that differ from the parent's; None removes one. Numerical libraries
         are limited to one thread in any case.
@@ -129,7 +130,8 @@ class WorkerProcess:
     def reason(self, name: str) -> str | None:
         """Return why the work of this name failed, or None if no failure is known.
 
-        The reason that the worker reported, else the signal or the exit code that ended it.
+        It is the reason that the worker reported, or else the signal or the exit code that ended
+        the worker.
         """
         code = self.exit_code
         if name in self.failures or not code:
@@ -181,18 +183,18 @@ def running_worker(*arguments: Any, **kwargs: Any) -> Iterator[WorkerProcess]:
 
 
 def start_worker() -> None:
-    """Prepare this process, which has read its work: one thread, and a stop with its parent."""
+    """Limit this process to one thread, and stop it when its parent ends; call it after reading."""
     torch.set_num_threads(1)
     threading.Thread(target=_stop_with_parent, daemon=True).start()
 
 
 def report_progress(progress: Progress) -> None:
-    """Send the parent the position of a run."""
+    """Send the progress of a run to the parent."""
     _send({"progress": progress})
 
 
 def report_failures(failures: Mapping[str, str]) -> None:
-    """Send the parent the reasons of failures by the names of their runs."""
+    """Send the reasons of failures, by name of the run, to the parent."""
     _send({"failures": dict(failures)})
 
 
