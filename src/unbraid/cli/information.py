@@ -20,9 +20,12 @@ def information(
     /,
     *,
     images: Annotated[
-        int,
-        integer("Number of images sampled from the dataset; the cost grows quadratically"),
-    ] = 10_000,
+        int | None,
+        integer(
+            "Number of images sampled from the dataset; the cost grows quadratically (default:"
+            " 10000, or all of a smaller dataset)"
+        ),
+    ] = None,
     seed: Annotated[int, integer("Seed for sampling the images", minimum=0)] = 0,
     stages: Annotated[
         bool,

@@ -21,6 +21,7 @@ from unbraid.runs.run import Run
 @contextlib.contextmanager
 def recorded_session(run: Run, state: State, members: int) -> Iterator[None]:
     """Add a training session to provenance.json when the block ends, however it ends."""
+    run.read_provenance()  # A damaged file is reported before the training, not after it.
     first_step = state.step
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     started_at = time.monotonic()

@@ -155,9 +155,14 @@ def check_resumable(run: Run, config: Config, *, resume: bool) -> bool:
     Raises
     ------
     UserError
-        If the run exists and `resume` is False, or if it has another configuration.
+        If the run exists and `resume` is False, or if it has another configuration or none.
     """
     if not run.config_file.exists():
+        if checkpoint.exists(run.checkpoint_file):
+            raise UserError(
+                f"{run.path}: contains a checkpoint without a {run.config_file.name}; restore the"
+                " file, or set `out` to another folder"
+            )
         return False
     if not resume:
         raise UserError(

@@ -28,10 +28,11 @@ from unbraid.runs.run import Run
 from unbraid.runs.stage_checkpoints import load_stages
 
 BATCH = 64
+DEFAULT_IMAGES = 10_000
 
 
 def measure(
-    run: Run, table: ImageTable, *, images: int = 10_000, seed: int = 0, stages: bool = False
+    run: Run, table: ImageTable, *, images: int | None = None, seed: int = 0, stages: bool = False
 ) -> InformationReport:
     """Estimate I(x;z), TC(z) and Σ_i KL(q(z_i) ‖ p(z_i)) and write information.json.
 
@@ -45,8 +46,9 @@ def measure(
         A run with a checkpoint.
     table : ImageTable
         The dataset that the run was trained on.
-    images : int, default 10000
-        Number of images sampled from the dataset; the cost grows quadratically.
+    images : int, optional
+        Number of images sampled from the dataset, by default 10,000, or all images of a smaller
+        dataset; the cost grows quadratically.
     seed : int, default 0
         Seed for sampling the images and the noise of z.
     stages : bool, default False
@@ -68,6 +70,8 @@ def measure(
     UserError or StorageError
         If the file cannot be written.
     """
+    if images is None:
+        images = max(BATCH, min(DEFAULT_IMAGES, len(table)))
     if not BATCH <= images <= len(table):
         raise ArgumentError(
             "images",

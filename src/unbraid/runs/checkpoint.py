@@ -191,7 +191,7 @@ def _read_file(path: Path, identity: str) -> Checkpoint:
             f"{path}: not a complete safetensors file ({error}); restore it, or set `out` to"
             " another folder to train a new run"
         ) from error
-    if manifest.get("format") != FORMAT:
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise UserError(
             f"{path}: has no {FORMAT!r} manifest, so another program wrote it; give a run"
             " that unbraid trained"

@@ -154,13 +154,16 @@ class Config:
         """
         method = find(table["method"])
         table = version_0_1.current_config(table)
+        fingerprint = table.get("fingerprint", "")
+        if not isinstance(table["data"], str) or not isinstance(fingerprint, str):
+            raise TypeError("data and fingerprint must be strings")
         return Config(
             method(**table["hyperparameters"]),
             table["data"],
             Budget(**table["budget"]),
             table["seed"],
             table["precision"],
-            table.get("fingerprint", ""),
+            fingerprint,
         )
 
     def identity(self) -> str:

@@ -26,13 +26,15 @@ def usable_device(name: str) -> torch.device:
     Raises
     ------
     ArgumentError
-        If torch does not know the device, or the machine does not have it.
+        If it is not a CPU or an NVIDIA GPU, or the machine does not have it.
 
     Examples
     --------
     >>> usable_device("cpu")
     device(type='cpu')
     """
+    if name.partition(":")[0] not in ("cpu", "cuda"):
+        raise ArgumentError("device", name, "must be cpu, cuda or cuda:N", "set `device` to cpu")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

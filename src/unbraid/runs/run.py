@@ -253,7 +253,10 @@ class Run:
             ) from error
         try:
             return Config.from_table(table)
-        except (KeyError, TypeError) as error:
+        except UserError as error:
+            # Here a name in backticks is a key of the file, not an argument of the caller.
+            raise UserError(f"{self.config_file}: {str(error).replace('`', '')}") from error
+        except (AttributeError, KeyError, TypeError) as error:
             raise UserError(
                 f"{self.config_file}: not the configuration of a run ({error}); restore it from"
                 " a copy"
@@ -270,11 +273,14 @@ class Run:
         """
         records = []
         if self.log_file.exists():
-            for line in self.log_file.read_text().splitlines():
+            for line in self.log_file.read_text(errors="replace").splitlines():
                 try:
-                    records.append(json.loads(line))
-                except ValueError:
+                    record = json.loads(line)
+                except (ValueError, RecursionError):
                     break
+                if not isinstance(record, dict) or type(record.get("step")) is not int:
+                    break
+                records.append(record)
         return records
 
     def read_provenance(self) -> list[SessionRecord]:
@@ -284,7 +290,23 @@ class Run:
         -------
         list of SessionRecord
             Sessions in the order in which they ended. Empty if there is no provenance file.
+
+        Raises
+        ------
+        UserError
+            If the file is damaged.
         """
         if not self.provenance_file.exists():
             return []
-        return json.loads(self.provenance_file.read_text())
+        try:
+            sessions = json.loads(self.provenance_file.read_text())
+        except (OSError, ValueError, RecursionError) as error:
+            raise self._damaged_provenance(str(error)) from error
+        if not isinstance(sessions, list) or not all(isinstance(one, dict) for one in sessions):
+            raise self._damaged_provenance("not a list of sessions")
+        return sessions
+
+    def _damaged_provenance(self, reason: str) -> UserError:
+        return UserError(
+            f"{self.provenance_file}: cannot be read ({reason}); restore it, or remove it"
+        )
