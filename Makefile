@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
 
-demo: .venv/.installed ## Render dSprites, train ChartVAE for 5,000 steps, score and draw it (6 minutes on two cores)
+demo: .venv/.installed ## Render dSprites, train ChartVAE for 5,000 steps, score and draw it (6 minutes on two cores, 5 of them training)
 	$(BIN)/unbraid data dsprites
 	$(BIN)/unbraid train chart-vae --preset brief --out runs/demo --resume
 	$(BIN)/unbraid evaluate runs/demo --images 50000

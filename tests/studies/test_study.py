@@ -54,7 +54,7 @@ def test_every_dimension_of_a_cascade_is_active_at_the_end_of_the_budget(name: s
             assert not method.name.startswith("cascade")
 
 
-def test_the_ablation_removes_one_ingredient_at_a_time_on_seeds_of_its_own() -> None:
+def test_the_ablation_removes_one_component_at_a_time_on_seeds_of_its_own() -> None:
     whole, *rows = read("ablation").rows
     assert {job.config.seed for job in whole.jobs} == {200, 201, 202}
     changed = {}

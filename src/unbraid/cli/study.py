@@ -158,15 +158,15 @@ def archive(
         bool,
         Parameter(
             negative="--no-weights",
-            help="Include weights of each row's median run, in 8 bits",
+            help="Include the weights of each row's median member, with 8 bits per weight",
         ),
     ] = True,
 ) -> None:
     """Copy a study's results without its checkpoints.
 
-    Copies results, thinned logs and sample codes of the runs that are done: about 75 kB per run,
-    and 0.8 MB more for each run with weights. Other commands read the archive, as they read the
-    runs, with --out DIR.
+    Copies results, thinned logs and sample codes of the runs that are done, about 75 kB per run;
+    and, for each row, the weights of the median member (the run with the median score), 0.8 MB with
+    8 bits per weight. Other commands read the archive with --out DIR.
     """
     from unbraid.studies import store
     from unbraid.studies.archive import archive
