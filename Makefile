@@ -35,10 +35,12 @@ docs: .venv/.installed-dev ## Build the documentation in site/, with warnings as
 	$(PYTHON) -m venv .venv
 
 .venv/.installed: .venv/bin/python pyproject.toml
+	@echo 'installing into .venv: a minute or two'
 	$(BIN)/pip install --quiet -e .
 	touch $@
 
 .venv/.installed-dev: .venv/.installed
+	@echo 'installing the development tools into .venv: a minute or two'
 	$(BIN)/pip install --quiet -e '.[dev]'
 	touch $@
 
@@ -50,4 +52,4 @@ docs: .venv/.installed-dev ## Build the documentation in site/, with warnings as
 	touch $@
 
 clean: ## Remove environments, runs and built documentation
-	rm -rf .venv .venv-peers runs site docs/api
+	rm -rf .venv .venv-peers runs site docs/api build src/*.egg-info

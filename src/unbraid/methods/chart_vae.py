@@ -56,7 +56,7 @@ class ChartVAE(Method):
     title: ClassVar[str] = "ChartVAE"
     supports_vmap: ClassVar[bool] = False
     PRESETS: ClassVar[dict[str, Preset]] = {
-        "quick": Preset("ours: 12 to 19 minutes on one or two cores", 11_500, 64, {}),
+        "quick": Preset("ours: 12 minutes on two cores, 15 to 19 on one", 11_500, 64, {}),
         "brief": Preset(
             "ours: less than half the steps, for quick estimates and studies of many runs",
             5_000,
