@@ -1,9 +1,15 @@
 """Networks against the PyTorch layers that they replace."""
 
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
+from scipy import stats
+from torch import nn
 from torch.nn import functional
 
+from unbraid.methods import find
 from unbraid.nets import ConvDecoder, ConvEncoder
 from unbraid.nets.transposed import ThinUpsampling, Upsampling
 
@@ -106,3 +112,75 @@ def padded(x: torch.Tensor) -> torch.Tensor:
     top, left = (height - x.shape[2]) // 2, (width - x.shape[3]) // 2
     whole[:, :, top : top + x.shape[2], left : left + x.shape[3]] = x
     return whole
+
+
+# Std of the first weights of the official CascadeVAE: √(2/(16 · inputs)) for convolutions,
+# √(2/(16 · outputs)) for transposed ones.
+SLIM_STD = {
+    "encoder.convolutions.0": 0.3536,
+    "encoder.convolutions.1": 0.0625,
+    "encoder.convolutions.2": 0.0625,
+    "encoder.convolutions.3": 0.0442,
+    "decoder.convolutions.0": 0.0442,
+    "decoder.convolutions.1": 0.0625,
+    "decoder.convolutions.2": 0.0625,
+    "decoder.convolutions.3": 0.3536,
+}
+VERSION_0_1_WEIGHTS = {
+    "encoder.convolutions.0": [-0.1730243, -0.1596906, 0.4612563],
+    "encoder.convolutions.3": [-0.006185363, 0.039636, -0.03718911],
+    "encoder.hidden": [0.02044065, 0.008071613, 0.0005148728],
+    "encoder.head": [-0.09309123, -0.01907586, -0.1078975],
+    "decoder.entry": [0.09625213, -0.05458961, -0.1243886],
+    "decoder.hidden": [-0.02685261, 0.03159162, -0.02537013],
+    "decoder.convolutions.0": [-0.001786988, 0.1294331, 0.04131184],
+    "decoder.convolutions.3": [0.1130767, 0.2770638, -0.1500133],
+}
+SEEDS = range(5)
+
+
+def built(method: str, preset: str, seed: int) -> nn.ModuleDict:
+    torch.manual_seed(seed)
+    values = find(method).PRESETS[preset].hyperparameters
+    return find(method)(**values).build((1, 64, 64))
+
+
+@pytest.mark.parametrize("method", ["cascade-vae", "cascade-vae-c"])
+def test_paper_presets_of_the_cascade_start_with_the_weights_of_slim(method: str) -> None:
+    """The std of each layer over seeds, and the whole distribution: cut off at 2 std."""
+    seeds = [built(method, "paper", seed) for seed in SEEDS]
+    for name, std in SLIM_STD.items():
+        w = torch.stack([parts.get_parameter(f"{name}.weight") for parts in seeds]).flatten()
+        # Of a sample std of n values with kurtosis 2.37, the std is √(1.37 / 4n); TF-Slim's
+        # correction for truncation is 0.3 % too large.
+        error = (1.37 / (4 * len(w))) ** 0.5
+        assert w.std().item() == pytest.approx(1.0029 * std, rel=4 * error + 3e-4), name
+        bound = 2 * (1.3**0.5 * std)
+        assert 0.99 * bound < w.abs().max().item() < 1.001 * bound, name
+        assert ks_p_value(w, stats.truncnorm(-2, 2, scale=bound / 2)) > 1e-3, name
+
+
+def test_slim_changes_neither_dense_layers_nor_biases() -> None:
+    ours, slim = built("cascade-vae", "paper-tokui2022", 0), built("cascade-vae", "paper", 0)
+    for name, weight in slim.named_parameters():
+        if name.endswith("bias"):
+            assert not weight.any(), name
+        else:
+            assert torch.equal(weight, ours.get_parameter(name)) == (weight.ndim == 2), name
+        if weight.ndim == 2:
+            # Glorot: uniform up to √(6/(inputs + outputs)).
+            bound = (6 / sum(weight.shape)) ** 0.5
+            assert ks_p_value(weight, stats.uniform(-bound, 2 * bound)) > 1e-3, name
+
+
+def ks_p_value(weight: torch.Tensor, distribution: Any) -> float:
+    """Return the p-value of the Kolmogorov–Smirnov test."""
+    return np.asarray(stats.ks_1samp(weight.detach().flatten(), distribution.cdf))[1]
+
+
+def test_default_first_weights_are_those_of_version_0_1() -> None:
+    """The first weights of layers from seed 0, as version 0.1 sampled them."""
+    parts = built("cascade-vae", "quick", 0)
+    for name, expected in VERSION_0_1_WEIGHTS.items():
+        result = parts.get_parameter(f"{name}.weight").flatten()[:3].tolist()
+        assert result == pytest.approx(expected, rel=1e-5), name

@@ -18,7 +18,8 @@ from unbraid.data.factors import FactorSpace
 from unbraid.data.images import ImageTable
 from unbraid.engine import train
 from unbraid.evaluation.scores import evaluate
-from unbraid.runs import Run, checkpoint
+from unbraid.methods import find
+from unbraid.runs import Config, Run, checkpoint, configure, version_0_1
 from unbraid.runs.encode import encode, load_trained
 from unbraid.runs.version_0_1 import current_tensor, current_term
 from unbraid.studies.study_file import read
@@ -53,6 +54,23 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
 
 def test_configuration_has_the_digest_of_version_0_1(run: Run) -> None:
     assert run.read_config().identity() == EXPECTED[run.path.name]["identity"]
+
+
+@pytest.mark.parametrize("method", version_0_1.ADDED_HYPERPARAMETERS)
+def test_digest_leaves_out_a_newer_hyperparameter_only_at_its_default(method: str) -> None:
+    default = configure(find(method))
+    for name, value in version_0_1.ADDED_HYPERPARAMETERS[method].items():
+        before, other = configured(default, name, value), configured(default, name, not value)
+        fields = {field.name: field.default for field in dataclasses.fields(find(method))}
+        assert fields[name] == value
+        assert before.identity() != other.identity()
+        digested = version_0_1.digested_config(other.as_table())["hyperparameters"]
+        assert digested.pop(name) == (not value)
+        assert version_0_1.digested_config(before.as_table())["hyperparameters"] == digested
+
+
+def configured(config: Config, name: str, value: Any) -> Config:
+    return dataclasses.replace(config, method=dataclasses.replace(config.method, **{name: value}))
 
 
 def test_run_encodes_and_is_scored(run: Run, table: ImageTable) -> None:

@@ -46,7 +46,7 @@ class CascadeVAE(CascadeVAEC):
             "official code and Table 1, m = 6 (for m = 4, β_l = 2.0)",
             300_000,
             64,
-            {"beta_low": 1.0, "restart_adam": True, "l2": 4e-5},
+            {"beta_low": 1.0, "restart_adam": True, "slim_init": True, "l2": 4e-5},
         ),
         "paper-tokui2022": Preset(
             "Tokui & Sato 2022: Adam at 3e-4 without resets, no L2, d opens after 100,000 steps",

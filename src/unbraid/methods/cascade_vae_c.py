@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from torch import nn
+
 from unbraid.methods import schedules
 from unbraid.methods.base import Method, Preset, hyperparameter
+from unbraid.nets import initialise_like_slim
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,13 @@ class CascadeVAEC(Method):
             "official code and Table 1, m = 10 (for m = 5, β_l = 0.7)",
             300_000,
             64,
-            {"latent_dim": 10, "beta_low": 1.0, "restart_adam": True, "l2": 4e-5},
+            {
+                "latent_dim": 10,
+                "beta_low": 1.0,
+                "restart_adam": True,
+                "slim_init": True,
+                "l2": 4e-5,
+            },
         ),
         "quick": Preset(
             "a few minutes on a laptop",
@@ -61,6 +70,13 @@ class CascadeVAEC(Method):
         "yes or no",
         "yes in the official code; no in Tokui & Sato 2022",
     )
+    slim_init: bool = hyperparameter(
+        False,
+        "initialise convolutions as TF-Slim does: truncated normal with std √(2/fan_in), where the"
+        " fan-in of a transposed convolution counts its output channels",
+        "yes or no",
+        "yes in the official code",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -73,6 +89,12 @@ class CascadeVAEC(Method):
             f"{self.beta_high} or less",
         )
         self.require_at_least(1, "stage_steps")
+
+    def build(self, shape: tuple[int, int, int]) -> nn.ModuleDict:
+        parts = super().build(shape)
+        if self.slim_init:
+            initialise_like_slim(parts)
+        return parts
 
     def num_active_dims(self, step: int) -> int:
         """Return the number of open dimensions at a step.

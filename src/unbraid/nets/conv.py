@@ -179,6 +179,31 @@ def initialise(network: nn.Module) -> None:
             nn.init.zeros_(layer.bias)
 
 
+def initialise_like_slim(network: nn.Module) -> None:
+    """Initialise convolutions with a truncated normal of std √(2/fan_in), as TF-Slim does.
+
+    The fan-in is kernel height × kernel width × the last but one axis of TensorFlow's weights. For
+    a transposed convolution this axis is the output channels, so the std is √(2/(16 · outputs)).
+    Dense layers and biases are not changed.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Network, modified in place.
+
+    References
+    ----------
+    `variance_scaling_initializer` of TF-Slim 1.1.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            # PyTorch stores (out, in, h, w), and (in, out, h, w) if transposed.
+            fan_in = layer.weight[0].numel()
+            # Truncation to ±2 std multiplies the std by 0.88; TF-Slim's 1.3 corrects it to 0.3 %.
+            std = (1.3 * 2 / fan_in) ** 0.5
+            nn.init.trunc_normal_(layer.weight, std=std, a=-2 * std, b=2 * std)
+
+
 def _channels_last(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
     """Return `x` in the channels-last layout, with its strides even if there is one channel.
 

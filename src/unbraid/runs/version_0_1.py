@@ -34,6 +34,11 @@ METHOD_HYPERPARAMETERS = {
         "commit": "commitment_weight",
     },
 }
+# Hyperparameters that version 0.1 did not have, and the values with which a method is as it was.
+ADDED_HYPERPARAMETERS: dict[str, dict[str, Any]] = {
+    "cascade-vae-c": {"slim_init": False},
+    "cascade-vae": {"slim_init": False},
+}
 BUDGET = {"batch": "batch_size"}
 # Keys of a study's TOML file and of its rows.
 STUDY = {**BUDGET, "patience": "hang_timeout_minutes"}
@@ -108,7 +113,9 @@ def current_hyperparameters(method: str, table: Mapping[str, Any]) -> dict[str, 
 
 
 def digested_config(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a configuration with the names of version 0.1, from which digests are computed.
+    """Return a configuration as version 0.1 would have written it, to compute digests from.
+
+    A hyperparameter that version 0.1 did not have is left out if its value changes nothing.
 
     Parameters
     ----------
@@ -121,10 +128,16 @@ def digested_config(table: Mapping[str, Any]) -> dict[str, Any]:
         The same configuration with the names of version 0.1.
     """
     names = _inverted(_hyperparameter_names(table["method"]))
+    added = ADDED_HYPERPARAMETERS.get(table["method"], {})
+    values = {
+        name: value
+        for name, value in table["hyperparameters"].items()
+        if name not in added or value != added[name]
+    }
     return {
         **table,
         "budget": renamed(table["budget"], _inverted(BUDGET)),
-        "hyperparameters": renamed(table["hyperparameters"], names),
+        "hyperparameters": renamed(values, names),
     }
 
 
