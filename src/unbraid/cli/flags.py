@@ -96,7 +96,7 @@ def _valid_path_text(text: str) -> str:
         raise ValueError("is empty; give a path")
     if "\0" in text:
         raise ValueError("contains a null byte; give a path without it")
-    longest = max(len(os.fsencode(part)) for part in text.split("/"))
+    longest = max((len(os.fsencode(part)) for part in Path(text).parts), default=0)
     if longest > MAX_NAME:
         raise ValueError(
             f"a name in the path has {longest:,} bytes; give names of at most {MAX_NAME}"

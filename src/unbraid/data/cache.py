@@ -87,7 +87,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
     ValueError
         If the metadata are damaged.
     """
-    metadata = json.loads(path.with_suffix(".json").read_text())
+    metadata = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     if not isinstance(metadata, dict):
         raise ValueError("its metadata are damaged")
     return metadata

@@ -220,7 +220,7 @@ def _size(part: Path) -> int:
 def _read_validator(part: Path, url: str) -> str | None:
     """Value for If-Range: the server's identification of the file that was begun."""
     try:
-        metadata = json.loads(part.with_suffix(".json").read_text())
+        metadata = json.loads(part.with_suffix(".json").read_text(encoding="utf-8"))
         return metadata["mark"] if metadata["url"] == url else None
     except (OSError, ValueError, KeyError):
         return None
@@ -230,7 +230,9 @@ def _write_validator(part: Path, url: str, headers: Mapping[str, str]) -> None:
     tag = headers.get("ETag", "")
     # A weak tag does not promise the same bytes.
     validator = tag if tag and not tag.startswith("W/") else headers.get("Last-Modified")
-    part.with_suffix(".json").write_text(json.dumps({"url": url, "mark": validator}))
+    part.with_suffix(".json").write_text(
+        json.dumps({"url": url, "mark": validator}), encoding="utf-8"
+    )
 
 
 def _verify(path: Path, remote: RemoteFile) -> None:

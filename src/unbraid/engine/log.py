@@ -63,7 +63,7 @@ class Log:
             warnings.simplefilter("ignore", DeprecationWarning)
             from torch.utils.tensorboard import SummaryWriter
         with write_errors(run.path, REMEDY):
-            self._file = run.log_file.open("a")
+            self._file = run.log_file.open("a", encoding="utf-8")
             self._events = SummaryWriter(str(run.events_folder), purge_step=step + 1)
         self._bar = progress_bar(total=steps, initial=step, desc=run.path.name, unit="step")
 

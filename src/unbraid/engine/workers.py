@@ -4,8 +4,8 @@ The parent uses `WorkerProcess`; the worker uses `start_worker` and the function
 parent. The parent sends the work through the standard input and leaves it open. If the parent ends,
 the input closes, and the worker writes a checkpoint and stops. Messages return through the standard
 output, as one JSON text per line after a record separator (RFC 7464). A worker runs in a separate
-session of the operating system, so that Ctrl-C in a terminal reaches only the parent, which then
-stops the worker.
+session of the operating system, on Windows in a separate process group, so that Ctrl-C in a
+terminal reaches only the parent, which then stops the worker.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ GRACE_SECONDS = 60.0
 RECORD_SEPARATOR = b"\x1e"
 # Not `sys.stdin` and `sys.stdout`, which a user's script may replace.
 STDIN, STDOUT = 0, 1
+# On Windows a signal from another process ends a worker at once, without a checkpoint.
+HAS_SIGNALS = os.name == "posix"
+PROCESS_GROUP = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
@@ -85,6 +88,7 @@ class WorkerProcess:
                 stderr=file,
                 env={name: value for name, value in variables.items() if value is not None},
                 start_new_session=True,
+                creationflags=PROCESS_GROUP,
             )
         self._reader = threading.Thread(target=self._read_messages, daemon=True)
         self._reader.start()
@@ -110,7 +114,9 @@ class WorkerProcess:
 
     def request_stop(self) -> None:
         """Ask the process to write its checkpoint and end."""
-        if self.exit_code is None:
+        if not HAS_SIGNALS:
+            self._close_input()
+        elif self.exit_code is None:
             self._process.terminate()
 
     def stop(self) -> None:
@@ -123,9 +129,7 @@ class WorkerProcess:
             self._process.wait()
         # A process that the worker itself started may keep the pipe open.
         self._reader.join(timeout=5.0)
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            assert self._process.stdin is not None
-            self._process.stdin.close()
+        self._close_input()
 
     def reason(self, name: str) -> str | None:
         """Return why the work of this name failed, or None if no failure is known.
@@ -142,8 +146,14 @@ class WorkerProcess:
             return f"killed by {number.name}{memory}"
         if self._output is None:
             return f"exit code {code}"
-        lines = self._output.read_text(errors="replace").replace("\r", "\n").strip().splitlines()
+        text = self._output.read_text(encoding="utf-8", errors="replace").replace("\r", "\n")
+        lines = text.strip().splitlines()
         return f"exit code {code}: {lines[-1].removeprefix('unbraid: ') if lines else 'no output'}"
+
+    def _close_input(self) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            assert self._process.stdin is not None
+            self._process.stdin.close()
 
     def _read_messages(self) -> None:
         assert self._process.stdout is not None
@@ -200,9 +210,8 @@ def report_failures(failures: Mapping[str, str]) -> None:
 
 def num_cores() -> int:
     """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
 def _send(message: dict[str, Any]) -> None:
@@ -216,6 +225,7 @@ def _stop_with_parent() -> None:
     # Not the buffered reader: at the exit of the interpreter no thread may hold its lock.
     while os.read(STDIN, 4096):
         pass
-    os.kill(os.getpid(), signal.SIGTERM)
+    # Not `os.kill`, which on Windows ends the process at once.
+    signal.raise_signal(signal.SIGTERM)
     time.sleep(GRACE_SECONDS)
     os._exit(1)

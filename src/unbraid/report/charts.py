@@ -189,7 +189,7 @@ def subsample(
 
 def standalone(chart: Markup) -> str:
     """Return a chart as the text of an SVG file, which follows the viewer's colour scheme."""
-    style = (Path(__file__).with_name("charts.css")).read_text()
+    style = (Path(__file__).with_name("charts.css")).read_text(encoding="utf-8")
     root = '<svg xmlns="http://www.w3.org/2000/svg" '
     start, rest = str(chart).replace("<svg ", root, 1).split(">", 1)
     return f"{start}><style>{style}</style>{rest}\n"

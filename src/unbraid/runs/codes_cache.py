@@ -101,7 +101,7 @@ def _write(path: Path, codes: Codes, key: dict[str, Any]) -> None:
 def _read(path: Path, key: dict[str, Any]) -> Codes | None:
     """Return the codes in a file, or None if it is missing, damaged or has another key."""
     try:
-        metadata = json.loads(path.with_suffix(".json").read_text())
+        metadata = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         if {name: metadata.get(name) for name in key} != key:
             return None
         data = cache.restore(path, 1, "encode again")

@@ -241,7 +241,7 @@ class Run:
             If the file is missing, unreadable or not the configuration of a run.
         """
         try:
-            table = tomllib.loads(self.config_file.read_text())
+            table = tomllib.loads(self.config_file.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise UserError(
                 f"{self.path}: not a run directory, because it has no {self.config_file.name};"
@@ -273,7 +273,7 @@ class Run:
         """
         records = []
         if self.log_file.exists():
-            for line in self.log_file.read_text(errors="replace").splitlines():
+            for line in self.log_file.read_text(encoding="utf-8", errors="replace").splitlines():
                 try:
                     record = json.loads(line)
                 except (ValueError, RecursionError):
@@ -299,7 +299,7 @@ class Run:
         if not self.provenance_file.exists():
             return []
         try:
-            sessions = json.loads(self.provenance_file.read_text())
+            sessions = json.loads(self.provenance_file.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             raise self._damaged_provenance(str(error)) from error
         if not isinstance(sessions, list) or not all(isinstance(one, dict) for one in sessions):

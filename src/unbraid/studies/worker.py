@@ -100,7 +100,7 @@ def eval_steps(steps: int, checkpoints: int) -> list[int]:
 
 def read_result(run: Run) -> dict[str, Any]:
     """Return the result that `work` wrote; OSError or ValueError if it is missing or damaged."""
-    return json.loads(run.result_file.read_text())
+    return json.loads(run.result_file.read_text(encoding="utf-8"))
 
 
 def _train(
@@ -206,7 +206,7 @@ def _result(job: Job, run: Run, evaluation: Evaluation, scores: EvalScores) -> d
 
 def _read_eval_scores(run: Run) -> EvalScores:
     file = run.eval_scores_file
-    return json.loads(file.read_text()) if file.exists() else {}
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

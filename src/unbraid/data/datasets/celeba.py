@@ -52,7 +52,7 @@ def _attributes(
     info: DatasetInfo, path: Path
 ) -> tuple[list[str], list[str], Int[np.ndarray, "n f"]]:
     """Attribute names, file names, and values with 0 for −1."""
-    lines = path.read_text().splitlines()
+    lines = path.read_text(encoding="utf-8").splitlines()
     if len(lines) < 3 or not lines[0].strip().isdecimal():
         raise info.layout_error(f"{path.name} does not begin with the number of images")
     names, rows = lines[1].split(), [line.split() for line in lines[2:] if line.strip()]
