@@ -185,7 +185,7 @@ def _supported(
 def _resume(evaluation: Evaluation, file: Path) -> Evaluation:
     """Add the scores already in the file, if they have the same codes and draws."""
     try:
-        saved = Evaluation.from_json(json.loads(file.read_text()))
+        saved = Evaluation.from_json(json.loads(file.read_text(encoding="utf-8")))
         scores = [row for row in saved.scores if is_known(row)]
     except (OSError, ValueError, KeyError, TypeError):
         return evaluation

@@ -80,7 +80,7 @@ class RayExecutor:
     def start(self, jobs: list[Job], study: Study, store: Store) -> None:
         """Start the jobs in their order."""
         marker = uuid.uuid4().hex
-        (store.path / MARKER).write_text(marker)
+        (store.path / MARKER).write_text(marker, encoding="utf-8")
         self._store = store
         task = self._ray.remote(max_retries=MAX_NODE_DEATHS, **self._resources)(run_task)
         path = str(store.path.resolve())
@@ -207,6 +207,6 @@ def _files(run: Run) -> dict[str, bytes]:
 
 def _sees(path: Path, marker: str) -> bool:
     try:
-        return (path / MARKER).read_text() == marker
+        return (path / MARKER).read_text(encoding="utf-8") == marker
     except OSError:
         return False

@@ -70,7 +70,7 @@ class Store:
         results: dict[str, RunResult] = {}
         if not self.results_file.exists():
             return results
-        for line in self.results_file.read_text(errors="replace").splitlines():
+        for line in self.results_file.read_text(encoding="utf-8", errors="replace").splitlines():
             result = RunResult.from_line(line)
             if result and not _is_done(result.key, results):
                 results[result.key] = result

@@ -57,7 +57,7 @@ def read(source: Path | str) -> Study:
     """
     path = _file_of(Path(source))
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         table = _current(tomllib.loads(text))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
