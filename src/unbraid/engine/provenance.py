@@ -14,6 +14,7 @@ import torch
 import unbraid
 from unbraid.engine.state import State
 from unbraid.files import written_atomically
+from unbraid.runs.precision import flushes_denormals
 from unbraid.runs.records import SessionRecord
 from unbraid.runs.run import Run
 
@@ -37,6 +38,7 @@ def recorded_session(run: Run, state: State, members: int) -> Iterator[None]:
             machine=f"{platform.system()} {platform.machine()}",
             device=str(state.device),
             threads=torch.get_num_threads(),
+            flush_denormal=flushes_denormals(),
         )
         if members > 1:
             record["members"] = members

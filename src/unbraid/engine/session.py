@@ -17,6 +17,7 @@ from unbraid.files import directory_lock, remove_partial_files
 from unbraid.runs import checkpoint
 from unbraid.runs.config import Config
 from unbraid.runs.device import usable_device
+from unbraid.runs.precision import flushed_denormals
 from unbraid.runs.records import LogRecord
 from unbraid.runs.run import Run
 
@@ -127,7 +128,11 @@ def training_session(
         for file in run.written_by_training:
             remove_partial_files(file)
         run.write_config(config)
-        with recorded_session(run, state, members):
+        on_cpu = torch_device.type == "cpu"
+        with (
+            flushed_denormals() if on_cpu else contextlib.nullcontext(),
+            recorded_session(run, state, members),
+        ):
             log = Log(run, state.step, config.budget.steps, progress_bar)
             try:
                 yield TrainingSession(run, state, log)

@@ -16,6 +16,7 @@ from unbraid.methods import schedules
 from unbraid.methods.assignment import assign
 from unbraid.methods.base import Losses, Preset, hyperparameter
 from unbraid.methods.cascade_vae_c import CascadeVAEC
+from unbraid.nets import decode_selected
 
 
 @dataclass(frozen=True)
@@ -98,14 +99,14 @@ class CascadeVAE(CascadeVAEC):
         z_bz = distributions.sample_normal(mean_bz, std_bz, noise["z"])
         extra: dict[str, Tensor] = {}
         if self.discrete_is_open(step):
-            d_bk = choose_categories(parts, x, z_bz, self.categories, self.pair_penalty)
+            d_bk, logits = choose_categories(parts, x, z_bz, self.categories, self.pair_penalty)
             share_k = d_bk.mean(dim=0)
             # λ′ Σ_k n_k(n_k − 1)/2 over the batch, divided by the number of images.
             pairs = (share_k * (share_k * len(x) - 1)).sum() / 2
             extra = {"share": share_k, "pair_penalty": self.pair_penalty * pairs}
         else:
             d_bk = z_bz.new_zeros(len(x), self.categories)
-        logits = parts["decoder"](torch.cat([z_bz, d_bk], dim=1))
+            logits = parts["decoder"](torch.cat([z_bz, d_bk], dim=1))
         reconstruction = distributions.bernoulli_nll(logits, x).mean()
         kl_z = distributions.kl_from_standard_normal(mean_bz, std_bz).mean(dim=0)
         return self.total_loss(parts, reconstruction, kl_z, step, extra)
@@ -116,7 +117,6 @@ class CascadeVAE(CascadeVAEC):
         return category_costs(parts, x, mean_bz, self.categories).argmin(dim=1)
 
 
-@torch.no_grad()
 def choose_categories(
     parts: nn.ModuleDict,
     x: Float[Tensor, "b c h w"],
@@ -124,8 +124,8 @@ def choose_categories(
     k: int,
     pair_penalty: float,
     pseudo_label_g: Int[Tensor, " g"] | None = None,
-) -> Float[Tensor, "b k"]:
-    """Compute the discrete codes of a batch that minimise the objective, exactly.
+) -> tuple[Float[Tensor, "b k"], Float[Tensor, "b c h w"]]:
+    """Compute the discrete codes of a batch that minimise the objective exactly, and decode them.
 
     The objective is Σ_b −ln p(x_b | z_b, d_b) + λ′ Σ_{a<b} 1[d_a = d_b].
 
@@ -146,19 +146,31 @@ def choose_categories(
 
     Returns
     -------
-    tensor, shape (b, k)
+    d : tensor, shape (b, k)
         One-hot codes.
+    logits : tensor, shape (b, c, h, w)
+        Decodings of z and these codes, with gradients of the decoder and of z.
 
     References
     ----------
     Jeong and Song, "Learning Discrete and Continuous Factors of Data via Alternating
     Disentanglement", 2019, Algorithm 2.
     """
-    rest = slice(0 if pseudo_label_g is None else len(pseudo_label_g), None)
-    category_b = assign(category_costs(parts, x[rest], z_bz[rest], k), pair_penalty)
-    if pseudo_label_g is not None:
-        category_b = torch.cat([pseudo_label_g, category_b])
-    return functional.one_hot(category_b, k).to(z_bz.dtype)
+    if pseudo_label_g is None:
+        pseudo_label_g = torch.zeros(0, dtype=torch.long, device=x.device)
+    g = len(pseudo_label_g)
+    code_gc = torch.cat([z_bz[:g], functional.one_hot(pseudo_label_g, k).to(z_bz)], dim=1)
+    code_rc = _with_each_category(z_bz[g:], k)
+    first_r = torch.arange(0, len(code_rc), k, device=x.device)
+
+    def select(logits: Tensor) -> Tensor:
+        category_r = assign(_nll_of_each_category(logits[g:], x[g:], k), pair_penalty)
+        return torch.cat([torch.arange(g, device=x.device), g + first_r + category_r])
+
+    code = torch.cat([code_gc, code_rc])
+    logits, row_b = decode_selected(parts["decoder"], code, select)
+    d_bk = code[:, z_bz.shape[1] :].detach().take_along_dim(row_b[:, None], dim=0)
+    return d_bk, logits
 
 
 def category_costs(
@@ -182,8 +194,16 @@ def category_costs(
     tensor, shape (b, k)
         Negative log-likelihoods, nats.
     """
-    b = x.shape[0]
-    d_kk = torch.eye(k, device=z_bz.device, dtype=z_bz.dtype)
-    code = torch.cat([z_bz.repeat_interleave(k, dim=0), d_kk.repeat(b, 1)], dim=1)
-    nll: Tensor = distributions.bernoulli_nll(parts["decoder"](code), x.repeat_interleave(k, dim=0))
-    return nll.view(b, k)
+    return _nll_of_each_category(parts["decoder"](_with_each_category(z_bz, k)), x, k)
+
+
+def _with_each_category(z_bz: Float[Tensor, "b z"], k: int) -> Float[Tensor, "r c"]:
+    """Return the codes of each image with every category, one image after another."""
+    d_rk = torch.eye(k, device=z_bz.device, dtype=z_bz.dtype).repeat(len(z_bz), 1)
+    return torch.cat([z_bz.repeat_interleave(k, dim=0), d_rk], dim=1)
+
+
+def _nll_of_each_category(
+    logits: Float[Tensor, "r c h w"], x: Float[Tensor, "b c h w"], k: int
+) -> Float[Tensor, "b k"]:
+    return distributions.bernoulli_nll(logits, x.repeat_interleave(k, dim=0)).view(-1, k)

@@ -266,13 +266,13 @@ class ChartVAE(Method):
         z_bz = distributions.sample_normal(mean_bz, std_bz, noise["z"])
         extra: dict[str, Tensor] = {}
         if self.discrete_is_open(step):
-            d_bk = choose_categories(
+            d_bk, logits = choose_categories(
                 parts, x, z_bz, self.categories, self.pair_penalty, noise.get("pseudo_label")
             )
             extra = {"share": d_bk.mean(dim=0)}
         else:
             d_bk = z_bz.new_zeros(len(x), self.categories)
-        logits = parts["decoder"](torch.cat([z_bz, d_bk], dim=1))
+            logits = parts["decoder"](torch.cat([z_bz, d_bk], dim=1))
         reconstruction = distributions.bernoulli_nll(logits, x).mean()
         kl_z = distributions.kl_from_standard_normal(mean_bz, std_bz).mean(dim=0)
         return self.total_loss(parts, reconstruction, kl_z, step, extra)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -140,16 +141,67 @@ class ConvDecoder(nn.Module):
         self.convolutions.append(ThinUpsampling(channels[-2], channels[-1]))
         initialise(self)
 
-    def forward(self, code: Float[Tensor, "b code_dim"]) -> Float[Tensor, "b c h w"]:
-        """Return the logit of each pixel."""
+    def forward(
+        self, code: Float[Tensor, "b code_dim"], outputs: Sequence[Tensor] | None = None
+    ) -> Float[Tensor, "b c h w"]:
+        """Return the logit of each pixel.
+
+        Parameters
+        ----------
+        code : tensor, shape (b, code_dim)
+            Codes.
+        outputs : sequence of tensor, or None, default None
+            Rows of `layer_outputs` for these codes, if they are known already; then the logits are
+            not computed again, and have the same gradient.
+
+        Returns
+        -------
+        tensor, shape (b, c, h, w)
+            Logits.
+        """
+        return self.cropped(self.layer_outputs(code, outputs)[-1])
+
+    def layer_outputs(
+        self, code: Float[Tensor, "b code_dim"], known: Sequence[Tensor] | None = None
+    ) -> list[Tensor]:
+        """Compute the output of each transposed convolution.
+
+        Parameters
+        ----------
+        code : tensor, shape (b, code_dim)
+            Codes.
+        known : sequence of tensor, or None, default None
+            The same outputs, if they are known already and only gradients are needed.
+
+        Returns
+        -------
+        list of tensor
+            Feature maps after ReLU; the last one is the logits.
+        """
         with torch.autocast(code.device.type, enabled=False):
             features = functional.relu(self.entry(code))
         features = functional.relu(self.hidden(features))
         features = features.unflatten(1, (CHANNELS[-1], *self.grid))
         features = features.contiguous(memory_format=torch.channels_last)
-        for convolution in self.convolutions[:-1]:
-            features = functional.relu_(convolution(features))
-        logits = self.convolutions[-1](features)
+        outputs: list[Tensor] = []
+        for layer, output in zip(self.convolutions, known or [None] * 4, strict=True):
+            features = layer(features, output)
+            outputs.append(features)
+        return outputs
+
+    def cropped(self, logits: Float[Tensor, "b c h2 w2"]) -> Float[Tensor, "b c h w"]:
+        """Remove the padding from the output of the last layer.
+
+        Parameters
+        ----------
+        logits : tensor, shape (b, c, h2, w2)
+            Output of the last layer.
+
+        Returns
+        -------
+        tensor, shape (b, c, h, w)
+            Logits of the image's pixels.
+        """
         return logits[:, :, *self.crop] if any(self.padding) else logits
 
 

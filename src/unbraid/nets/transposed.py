@@ -18,9 +18,10 @@ from torch.nn import functional
 
 
 class Upsampling(nn.ConvTranspose2d):
-    """Transposed convolution that doubles height and width of an image.
+    """Transposed convolution that doubles height and width of an image, and ReLU.
 
-    Same function as `torch.nn.ConvTranspose2d(i, o, 4, stride=2, padding=1)`.
+    Same function as `torch.nn.ConvTranspose2d(i, o, 4, stride=2, padding=1)` followed by
+    `torch.nn.ReLU()`.
 
     Parameters
     ----------
@@ -37,16 +38,38 @@ class Upsampling(nn.ConvTranspose2d):
         super().__init__(in_channels, out_channels, 4, 2, 1)
 
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, x: Float[Tensor, "b i h w"]
+        self, x: Float[Tensor, "b i h w"], output: Float[Tensor, "b o h2 w2"] | None = None
     ) -> Float[Tensor, "b o h2 w2"]:
-        """Return the image of twice the height and width."""
-        assert self.bias is not None
-        transformed = torch._C._are_functorch_transforms_active()
-        if x.device.type != "cpu" or transformed or torch.compiler.is_exporting():
-            return super().forward(x)
-        return self.on_cpu(x, self.weight.to(x.dtype), self.bias)
+        """Return the image of twice the height and width.
 
-    def on_cpu(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        Parameters
+        ----------
+        x : tensor, shape (b, i, h, w)
+            Images.
+        output : tensor, shape (b, o, 2h, 2w), or None, default None
+            Output of the layer for `x`, if it is known already; only its gradient is then computed.
+
+        Returns
+        -------
+        tensor, shape (b, o, 2h, 2w)
+            Images of twice the height and width.
+        """
+        assert self.bias is not None
+        if not self.takes_outputs(x):
+            return self.activation(super().forward(x))
+        return self.on_cpu(x, self.weight.to(x.dtype), self.bias, output)
+
+    @staticmethod
+    def takes_outputs(x: Tensor) -> bool:
+        """Return whether `forward` uses known outputs for this input, as it does on a CPU."""
+        transformed = torch._C._are_functorch_transforms_active()
+        return x.device.type == "cpu" and not transformed and not torch.compiler.is_exporting()
+
+    def activation(self, x: Float[Tensor, "b o h2 w2"]) -> Float[Tensor, "b o h2 w2"]:
+        """Return ReLU of each value."""
+        return functional.relu(x)
+
+    def on_cpu(self, x: Tensor, weight: Tensor, bias: Tensor, output: Tensor | None) -> Tensor:
         """Compute the layer on a CPU, in the precision of `x`.
 
         Parameters
@@ -57,17 +80,19 @@ class Upsampling(nn.ConvTranspose2d):
             Weights, in the dtype of `x`.
         bias : tensor, shape (o,)
             Biases.
+        output : tensor, shape (b, o, 2h, 2w), or None
+            Known output.
 
         Returns
         -------
         tensor, shape (b, o, 2h, 2w)
             Images of twice the height and width.
         """
-        return _TransposedConvolution.apply(x, weight, bias)
+        return _TransposedConvolution.apply(x, weight, bias, output)
 
 
 class ThinUpsampling(Upsampling):
-    """Same function as `Upsampling`, faster for one or three output channels.
+    """Transposed convolution as in `Upsampling`, without ReLU, fast for one to three channels.
 
     Each input pixel contributes a 4×4 patch per channel. One matrix product computes all patches as
     16 planes per channel; four shifted additions of planes overlay them.
@@ -78,36 +103,60 @@ class ThinUpsampling(Upsampling):
         Numbers of channels.
     """
 
-    def on_cpu(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return _ThinTransposedConvolution.apply(x, weight).to(bias.dtype) + bias[:, None, None]
+    def activation(self, x: Float[Tensor, "b o h2 w2"]) -> Float[Tensor, "b o h2 w2"]:
+        """Return `x`."""
+        return x
+
+    def on_cpu(self, x: Tensor, weight: Tensor, bias: Tensor, output: Tensor | None) -> Tensor:
+        return _ThinTransposedConvolution.apply(x, weight, bias, output)
+
+
+def _bias_gradient(gradient: Tensor, dtype: torch.dtype) -> Tensor:
+    """Sum over images and pixels.
+
+    In bfloat16 the sum over the pixels of each image is rounded, then the images are added in
+    `dtype`: PyTorch would convert all pixels to `dtype` first, which takes longer than the sum.
+    """
+    b, c, *_ = gradient.shape
+    pixels = gradient.permute(0, 2, 3, 1).reshape(b, -1, c)
+    if gradient.dtype == dtype:
+        return pixels.flatten(0, 1).sum(0)
+    return pixels.sum(1).sum(0, dtype=dtype)
 
 
 class _TransposedConvolution(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        ctx.save_for_backward(x, weight)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, output: Tensor | None) -> Tensor:
+        if output is None:
+            output = functional.conv_transpose2d(x, weight, bias.to(x.dtype), 2, 1).relu_()
+        else:
+            output = output.view_as(output)
+        ctx.save_for_backward(x, weight, output)
         ctx.dtype = bias.dtype
-        return functional.conv_transpose2d(x, weight, bias.to(x.dtype), 2, 1)
+        return output
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        x, weight = ctx.saved_tensors
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        x, weight, output = ctx.saved_tensors
+        gradient = torch.ops.aten.threshold_backward(gradients[0], output, 0)
         x_gradient, weight_gradient, _ = torch.ops.aten.convolution_backward(
-            gradients[0], x, weight, None, [2, 2], [1, 1], [1, 1], True, [0, 0], 1,
+            gradient, x, weight, None, [2, 2], [1, 1], [1, 1], True, [0, 0], 1,
             [True, True, False],
         )  # fmt: skip
-        return x_gradient, weight_gradient, gradients[0].sum((0, 2, 3), dtype=ctx.dtype)
+        return x_gradient, weight_gradient, _bias_gradient(gradient, ctx.dtype), None
 
 
 class _ThinTransposedConvolution(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, output: Tensor | None) -> Tensor:
         b, i, h, w = x.shape
         o = weight.shape[1]
         rows = x.permute(0, 2, 3, 1).reshape(-1, i)
         flat = weight.reshape(i, -1)
         ctx.save_for_backward(rows, flat)
-        ctx.shape = (b, i, h, w, o)
+        ctx.shape, ctx.dtype = (b, i, h, w, o), bias.dtype
+        if output is not None:
+            return output.view_as(output)
         planes = (flat.T @ rows.T).view(o, 4, 4, b, h, w)
         # Output row 2y is tap 1 of input row y and tap 3 of row y − 1; row 2y + 1 is tap 2 of
         # row y and tap 0 of row y + 1; likewise for columns.
@@ -117,10 +166,11 @@ class _ThinTransposedConvolution(torch.autograd.Function):
         whole = tall[:, :, 1:3].clone()
         whole[:, :, 0, ..., 1:] += tall[:, :, 3, ..., :-1]
         whole[:, :, 1, ..., :-1] += tall[:, :, 0, ..., 1:]
-        return whole.permute(3, 0, 4, 1, 5, 2).reshape(b, o, 2 * h, 2 * w)
+        logits = whole.permute(3, 0, 4, 1, 5, 2).reshape(b, o, 2 * h, 2 * w)
+        return logits.to(bias.dtype).add_(bias[:, None, None])
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         rows, flat = ctx.saved_tensors
         b, i, h, w, o = ctx.shape
         whole = gradients[0].to(rows.dtype).reshape(b, o, h, 2, w, 2).permute(1, 3, 5, 0, 2, 4)
@@ -132,4 +182,5 @@ class _ThinTransposedConvolution(torch.autograd.Function):
         planes[:, 0, ..., 1:, :] = planes[:, 2, ..., :-1, :]
         patches = planes.view(o * 16, -1)
         x_gradient = (patches.T @ flat.T).view(b, h, w, i).permute(0, 3, 1, 2)
-        return x_gradient, (patches @ rows).T.reshape(i, o, 4, 4)
+        weight_gradient = (patches @ rows).T.reshape(i, o, 4, 4)
+        return x_gradient, weight_gradient, gradients[0].sum((0, 2, 3), dtype=ctx.dtype), None

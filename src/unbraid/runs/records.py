@@ -30,6 +30,7 @@ class SessionRecord(TypedDict):
     machine: str
     device: str
     threads: int
+    flush_denormal: NotRequired[bool]
     members: NotRequired[int]
     to_step: NotRequired[int]
     seconds: NotRequired[float]
