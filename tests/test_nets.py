@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from unbraid.methods import find
-from unbraid.nets import ConvDecoder, ConvEncoder
+from unbraid.nets import ConvDecoder, ConvEncoder, decode_selected
 from unbraid.nets.transposed import ThinUpsampling, Upsampling
 
 
@@ -184,3 +184,48 @@ def test_default_first_weights_are_those_of_version_0_1() -> None:
     for name, expected in VERSION_0_1_WEIGHTS.items():
         result = parts.get_parameter(f"{name}.weight").flatten()[:3].tolist()
         assert result == pytest.approx(expected, rel=1e-5), name
+
+
+@pytest.mark.parametrize("shape", [(1, 32, 32), (3, 28, 40)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_selected_codes_are_decoded_as_if_alone(
+    shape: tuple[int, int, int], dtype: torch.dtype
+) -> None:
+    """Logits and all gradients; the last rows first, one row twice, so that no order is assumed."""
+    torch.manual_seed(0)
+    decoder = ConvDecoder(shape, 3)
+    code = torch.randn(6, 3, requires_grad=True)
+    chosen = torch.tensor([5, 0, 3, 3])
+    seen: list[torch.Tensor] = []
+
+    def select(logits: torch.Tensor) -> torch.Tensor:
+        seen.append(logits)
+        return chosen
+
+    weights = [code, *decoder.parameters()]
+    upstream = torch.randn(4, *shape)
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+        ours, row = decode_selected(decoder, code, select)
+        alone = decoder(code[chosen])
+        everything = decoder(code)
+    assert torch.equal(row, chosen)
+    assert not seen[0].requires_grad
+    tolerance = 1e-5 if dtype == torch.float32 else 0.02
+    compared = [(seen[0], everything), (ours, alone)]
+    compared += zip(
+        torch.autograd.grad(ours, weights, upstream),
+        torch.autograd.grad(alone, weights, upstream),
+        strict=True,
+    )
+    for result, expected in compared:
+        torch.testing.assert_close(result, expected, rtol=tolerance, atol=tolerance)
+
+
+def test_any_decoder_decodes_selected_codes() -> None:
+    decoder = nn.Sequential(nn.Linear(3, 16), nn.Unflatten(1, (1, 4, 4)))
+    code = torch.randn(6, 3, requires_grad=True)
+    logits, row = decode_selected(decoder, code, lambda _: torch.tensor([4, 1]))
+    assert row.tolist() == [4, 1]
+    torch.testing.assert_close(logits, decoder(code[[4, 1]]))
+    (gradient,) = torch.autograd.grad(logits.sum(), code)
+    assert gradient.any(dim=1).tolist() == [False, True, False, False, True, False]
