@@ -55,6 +55,7 @@ NOT_RUN = {
     "make": "each target sets up an environment of its own; CI runs them",
     "unbraid study run": "it would train for hours; tests/studies runs small studies, also on Ray",
     "unbraid study archive": "it needs finished runs; tests/studies archives some",
+    "unbraid study merge": "it needs runs of two machines; tests/studies merges some",
     "unbraid explore": "it serves until it is stopped; tests/explore opens it in a browser",
     "unbraid data shapes3d": "tests have no network; tests/data reads small official files",
     "unbraid report": "it needs finished runs; tests/report writes a page",

@@ -42,12 +42,16 @@ def line_of(run: Command, *arguments: str) -> str:
         ("train gan --out x", "unbraid train: gan: unknown command; give one of vae, beta-vae,"),
         ("data faces", "unbraid data: faces: unknown command; give one of dsprites, dsprites-col"),
         ("study stop", "unbraid study: stop: unknown command; give one of run, status, table,"),
-        ("study", "unbraid study: a command is required; give one of run, status, table, archive;"),
+        (
+            "study",
+            "unbraid study: a command is required; give one of run, status, table, archive, me",
+        ),
         ("train vae --gamma 3", "unbraid train vae: --gamma: unknown flag; see unbraid train vae"),
         ("train vae --out x --step=3", "--step: unknown flag (closest: --steps); see unbraid tra"),
         ("evaluate x --seeds 3", "--seeds: unknown flag (closest: --seed); see unbraid evaluate"),
         ("train vae", "unbraid train vae: --out: required; see unbraid train vae --help"),
         ("study archive x --no-weights", "unbraid study archive: --to: required; see"),
+        ("study merge x", "unbraid study merge: --from: required; see"),
         ("train vae --out", "unbraid train vae: --out: needs a value; see unbraid train vae"),
         ("train vae x --out x", "unbraid train vae: x: unexpected argument; see unbraid train vae"),
         ("export nowhere", "unbraid export: --onnx: required; see unbraid export --help"),
@@ -114,6 +118,11 @@ def test_without_a_command_all_are_named(run: Command) -> None:
         ("explore nowhere --host no.invalid", "--host no.invalid: is not a known address; set"),
         ("study run nowhere", "nowhere: "),
         ("study run table1 --ray auto --workers 2", "--workers 2: cannot be combined with --ray"),
+        ("study run table1 --rows 11", "--rows 11: unknown row; set --rows to numbers from 1 to"),
+        ("study run table1 --rows x", "--rows x: unknown row; set --rows to numbers from 1 to 10"),
+        ("study status table1 --only seed=10", "--only seed=10: no run has seed=10; set --only to"),
+        ("study status table1 --only x", "--only x: must be a setting and its value; set --only"),
+        ("study merge table1 --from nowhere", "nowhere: no such directory; set --from to a study"),
         ("report nowhere", "nowhere: "),
         ("data dsprites --official nowhere.npz", "nowhere.npz: cannot be read"),
         ("data mnist --local-path nowhere", "train-images-idx3-ubyte.gz: no such file"),
@@ -144,6 +153,7 @@ def required(words: tuple[str, ...]) -> list[str]:
     positional = {"data folder": ["x"], "data array": ["x"], "compare": ["x", "y"]}
     positional |= {"completion": ["bash"]}
     flags = {"train": ["--out", "x"], "export": ["--onnx"], "study archive": ["--to", "x"]}
+    flags |= {"study merge": ["--from", "x"]}
     name, group = " ".join(words), words[0]
     needs_one = group in ("evaluate", "traverse", "information", "explore", "export", "codes")
     needs_one |= group in ("study", "report")

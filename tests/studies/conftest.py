@@ -1,11 +1,18 @@
 """Fixtures of the tests on studies."""
 
+import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from unbraid.data import load
 from unbraid.data.images import ImageTable
+from unbraid.engine.state import State
+from unbraid.studies.store import Store
+from unbraid.studies.study import Job
+from unbraid.studies.worker import work
 
 
 @pytest.fixture
@@ -20,3 +27,24 @@ def study_file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def corner(cache: Path) -> ImageTable:
     """960 images, for studies of a few seconds."""
     return load("dsprites-corner")
+
+
+@pytest.fixture
+def pause(monkeypatch: pytest.MonkeyPatch) -> Callable[[Store, Job, int], None]:
+    """A function that trains a run as a worker does, and pauses it by Ctrl-C after a step."""
+
+    def pause(store: Store, job: Job, step: int) -> None:
+        advance = State.advance
+
+        def interrupted(state: State, *batch: Any) -> None:
+            advance(state, *batch)
+            if state.step == step:
+                signal.raise_signal(signal.SIGINT)
+
+        images = load(job.config.data)
+        with monkeypatch.context() as patch:
+            patch.setattr(State, "advance", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                work({store.run(job): job}, images)
+
+    return pause

@@ -15,9 +15,10 @@ from unbraid.engine import train
 from unbraid.files import directory_lock
 from unbraid.runs import Run
 from unbraid.runs.run import WORKER_LOCK
-from unbraid.studies.driver import run, status, steps_done
+from unbraid.studies.driver import run
+from unbraid.studies.plan import status
 from unbraid.studies.samples import read_sample
-from unbraid.studies.store import Store
+from unbraid.studies.store import Store, steps_done
 from unbraid.studies.study_file import read
 from unbraid.studies.worker import eval_steps
 
@@ -43,7 +44,7 @@ hyperparameters = { latent_dim = 3, stage_steps = 5, warmup_stages = 2 }
 class FakeExecutor:
     """An executor that invents results and records the jobs that it was given."""
 
-    place = "nowhere"
+    place, device, workers, runs_on_this_cpu = "nowhere", "cpu", 2, False
 
     def __init__(self, fails: tuple[int, ...] = ()) -> None:
         self.waiting, self.fails, self.started = [], fails, []
@@ -103,6 +104,7 @@ def test_only_missing_runs_are_made_and_failed_ones_only_on_request(
     assert [job.config.seed for job in fourth.started] == [2, 2]
 
 
+@pytest.mark.slow
 def test_a_killed_study_resumes_to_the_same_results(
     study_file: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,9 +17,9 @@ import torch
 from unbraid import cli
 from unbraid.errors import UserError
 from unbraid.studies import ray as on_ray
-from unbraid.studies.driver import run, steps_done
+from unbraid.studies.driver import run
 from unbraid.studies.formats import table
-from unbraid.studies.store import Store
+from unbraid.studies.store import Store, steps_done
 from unbraid.studies.study_file import read
 
 ray = pytest.importorskip("ray", reason="Ray is not installed; pip install 'unbraid[cluster]'")
@@ -64,6 +64,7 @@ def cluster(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     gc.collect()
 
 
+@pytest.mark.slow
 def test_table_is_the_local_one_after_the_death_of_a_node_and_of_the_driver(
     cluster: Any, study_file: Path, tmp_path: Path
 ) -> None:
@@ -80,7 +81,7 @@ def test_table_is_the_local_one_after_the_death_of_a_node_and_of_the_driver(
     driver.wait()
     # The remaining runs are resumed as one task of two members.
     packed = [*on_cluster, "--members", "2"]
-    done = subprocess.run(packed, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(packed, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     assert "2 of 2 runs are done, 0 failed" in done.stdout
     assert store.results_file.read_text().count("\n") == 2
@@ -89,6 +90,7 @@ def test_table_is_the_local_one_after_the_death_of_a_node_and_of_the_driver(
     assert table(study, store) == table(study, local)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_population_is_placed_on_a_node_with_a_gpu(
     cluster: Any, study_file: Path, tmp_path: Path
@@ -119,6 +121,7 @@ def test_result_of_another_version_is_a_failure(study_file: Path, tmp_path: Path
     assert "another version of unbraid" in result["reasons"][0]
 
 
+@pytest.mark.slow
 def test_node_without_the_study_directory_sends_its_files(
     cluster: Any, study_file: Path, tmp_path: Path
 ) -> None:
@@ -132,7 +135,7 @@ def test_node_without_the_study_directory_sends_its_files(
     _until(lambda: _text(store.path / on_ray.MARKER) != "")
     (store.path / on_ray.MARKER).write_text("of another directory")
     cluster.add_node(num_cpus=2)
-    assert driver.wait(timeout=300) == 0
+    assert driver.wait(timeout=900) == 0
     local = Store(tmp_path / "local")
     assert cli.main([*command[3:], str(local.path), "--workers", "2"]) == 0
     assert table(study, store) == table(study, local)
@@ -149,6 +152,7 @@ def test_node_without_the_study_directory_sends_its_files(
     assert stages[0] == stages[1] != []
 
 
+@pytest.mark.slow
 def test_cluster_without_memory_says_what_it_waits_for(cluster: Any) -> None:
     cluster.add_node(num_cpus=4, memory=2**30)
     small = on_ray.RayExecutor(cluster.address)

@@ -189,12 +189,15 @@ def test_a_run_of_custom_images_depends_on_their_content(
             "title='both': the lists of hyperparameters make several rows",
         ),
         ("[[rows]]\nseeds = 2\n", "a row has no method; add method ="),
-        ('[[rows]]\nmethod = "gan"\n', "method 'gan': unknown; give one of"),
+        (
+            '[[rows]]\nmethod = "gan"\n',
+            "study.toml: [[rows]] number 1: method 'gan': unknown; give one of",
+        ),
         (
             ROW + "hyperparameters = { gamma = 1.0 }\n",
             "hyperparameter 'gamma': unknown for beta-vae",
         ),
-        ('data = "faces"\n' + ROW, "data=faces: unknown dataset; set `data` to dsprites"),
+        ('data = "faces"\n' + ROW, "study.toml: data=faces: unknown dataset; set data to dsprites"),
         (
             "seeds = [1, 1]\n" + ROW,
             "seeds=[1, 1]: must be a number of seeds, or a list of different seeds",
@@ -274,23 +277,38 @@ def test_a_run_of_custom_images_depends_on_their_content(
             ROW + "published = { mean = 1.0, std = 0.0, best = 2.0 }\n",
             "a std must be positive and of at least 2 seeds",
         ),
-        ("seeds = 2.5\n" + ROW, "a value has the wrong type"),
+        ("seeds = 2.5\n" + ROW, "seeds=2.5: must be a number of seeds"),
+        ("seeds = true\n" + ROW, "seeds=True: must be a number of seeds"),
+        ("seeds = [-1]\n" + ROW, "study.toml: [[rows]] number 1: seed=-1: must be 0 to"),
+        (ROW + ROW + "steps = 0\n", "study.toml: [[rows]] number 2: steps=0: must be at least 1"),
+        ("hang_timeout_minutes = inf\n" + ROW, "hang_timeout_minutes=inf: must be a number of"),
+        ("hang_timeout_minutes = nan\n" + ROW, "hang_timeout_minutes=nan: must be a number of"),
+        ("batch_size = true\n" + ROW, "batch_size=True: must be a whole number"),
+        (ROW + "steps = 1e4\n", "steps=10000.0: must be a whole number"),
+        ("retries = true\n" + ROW, "retries=True: must be a whole number"),
+        ("title = 3\n" + ROW, "title=3: must be a text in quotes"),
+        (ROW + "title = 3\n", "title=3: must be a text in quotes"),
+        ("precision = 16\n" + ROW, "precision=16: must be a text in quotes"),
+        ("metrics = 'mig'\n" + ROW, "metrics='mig': must be a list of names in brackets"),
+        ("metrics = [3]\n" + ROW, "a value has the wrong type"),
         ("rows = 3\n", "a value has the wrong type"),
         (ROW + "hyperparameters = 3\n", "a value has the wrong type"),
         (ROW + "published = 3\n", "a value has the wrong type"),
-        ("metrics = 3\n" + ROW, "a value has the wrong type"),
-        ('steps = "x"\n' + ROW, "a value has the wrong type"),
-        ("data = 3\n" + ROW, "a value has the wrong type"),
+        ("metrics = 3\n" + ROW, "metrics=3: must be a list of names"),
+        ('steps = "x"\n' + ROW, "steps='x': must be a whole number"),
+        ("data = 3\n" + ROW, "data=3: must be a text in quotes"),
         ('[[rows]]\nmethod = ["vae"]\n', "a value has the wrong type"),
     ],
 )
 def test_a_mistake_in_a_study_is_reported(
-    text: str, message: str, study_file: Callable[[str], Path]
+    text: str, message: str, study_file: Callable[[str], Path], tmp_path: Path
 ) -> None:
     with pytest.raises(UserError) as caught:
         read(study_file(text))
     assert message in str(caught.value)
+    assert str(caught.value).startswith(str(tmp_path / "study.toml"))
     assert "\n" not in str(caught.value)
+    assert "`" not in str(caught.value)
 
 
 def test_a_study_is_read_by_its_name_or_from_a_file(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`unbraid study`: run, status, table and archive."""
+"""`unbraid study`: run, status, table, archive and merge."""
 
 from __future__ import annotations
 
@@ -22,6 +22,23 @@ RunsDirectory = Annotated[
     Path,
     path("Directory of runs and results, which studies can share", "DIR"),
 ]
+Rows = Annotated[
+    str | None,
+    Parameter(
+        metavar="ROWS",
+        help="Rows: comma-separated numbers from 1, ranges, and titles, as unbraid study status"
+        " prints them, such as 1-3,9 (default: all)",
+    ),
+]
+Only = Annotated[
+    list[str] | None,
+    Parameter(
+        metavar="SETTING",
+        consume_multiple=False,
+        help="Only runs with this setting, such as seed=0, seed=0-4, method=cascade-vae or"
+        " latent_dim=4; repeat the flag for several settings, all of which must match",
+    ),
+]
 RUNS = Path("runs/studies")
 
 
@@ -44,6 +61,11 @@ def register(app: App) -> None:
         archive,
         sort_key=3,
         help_epilogue=epilogue("unbraid study archive table1-quick --to archive"),
+    )
+    group.command(
+        merge,
+        sort_key=4,
+        help_epilogue=epilogue("unbraid study merge table1-quick --from laptop/studies"),
     )
     app.command(group)
 
@@ -80,16 +102,20 @@ def run(
         ),
     ] = None,
     failed: Annotated[bool, Parameter(help="Retry failed runs too")] = False,
+    rows: Rows = None,
+    only: Only = None,
 ) -> int:
-    """Run the missing runs of a study.
+    """Run the missing runs of a study, or of a part of it.
 
-    Each run is trained and scored by a worker process of its own. Runs that are done are skipped;
-    if interrupted, by Ctrl-C or otherwise, the same command resumes.
+    Prints the missing runs and the estimated time first, from earlier runs or from a few steps
+    measured on this machine. Each run is trained and scored by a worker process of its own. Runs
+    that are done are skipped; if interrupted, by Ctrl-C or otherwise, the same command resumes.
     """
     from unbraid.studies import driver, executors, store
+    from unbraid.studies.selection import select
     from unbraid.studies.study_file import read
 
-    study = read(file)
+    study = select(read(file), rows, only or ())
     if ray and workers is not None:
         raise ArgumentError(
             "workers",
@@ -111,15 +137,18 @@ def run(
     return 0
 
 
-def status(file: StudyFile, /, *, out: RunsDirectory = RUNS) -> None:
+def status(
+    file: StudyFile, /, *, out: RunsDirectory = RUNS, rows: Rows = None, only: Only = None
+) -> None:
     """Print how many runs are done, failed, running and missing.
 
-    Prints the counts of each row, and the reasons of failures.
+    Prints the counts of each row, the reasons of failures and the estimated time left.
     """
-    from unbraid.studies import driver, store
+    from unbraid.studies import plan, store
+    from unbraid.studies.selection import select
     from unbraid.studies.study_file import read
 
-    print(driver.status(read(file), store.Store(out)))
+    print(plan.status(select(read(file), rows, only or ()), store.Store(out)))
 
 
 def table(
@@ -178,3 +207,27 @@ def archive(
         f"{target.path} has {len(archived)} of {len(study.jobs)} runs; --out {target.path} shows"
         " them"
     )
+
+
+def merge(
+    file: StudyFile,
+    /,
+    *,
+    source: Annotated[
+        Path,
+        path("Directory to merge from, such as a copy of another machine's", "DIR", name="--from"),
+    ],
+    out: RunsDirectory = RUNS,
+) -> None:
+    """Add a study's runs from another directory, such as one from another machine.
+
+    Adds results that are missing in --out, and the checkpoints of unfinished runs that are further
+    in --from, which study run then resumes. If a run is finished in both with different numbers,
+    the result in --out is kept and the conflict is printed. --from is only read; it may also be an
+    archive. Merging again changes nothing.
+    """
+    from unbraid.studies import store
+    from unbraid.studies.merge import merge
+    from unbraid.studies.study_file import read
+
+    print(merge(read(file), store.Store(source), store.Store(out)).as_text())

@@ -21,9 +21,24 @@ MEMBERS = 10
 
 @runtime_checkable
 class Executor(Protocol):
-    """Trains and scores the jobs of a study."""
+    """Trains and scores the jobs of a study.
+
+    Attributes
+    ----------
+    place : str
+        Description of the workers.
+    device : str
+        Device of torch.
+    workers : int
+        Number of workers.
+    runs_on_this_cpu : bool
+        Whether the workers use the CPU of this machine.
+    """
 
     place: str
+    device: str
+    workers: int
+    runs_on_this_cpu: bool
 
     def start(self, jobs: list[Job], study: Study, store: Store) -> None:
         """Start the jobs in their order."""
@@ -66,7 +81,8 @@ class LocalExecutor:
     def __init__(
         self, workers: int | None = None, device: str = "cpu", members: int | None = None
     ) -> None:
-        self._device, self._members = device, max_members(device, members)
+        self.device, self._members = device, max_members(device, members)
+        self.runs_on_this_cpu = device == "cpu"
         gpus = [] if device == "cpu" else _gpus()
         self.workers = (len(gpus) or num_cores()) if workers is None else workers
         if self.workers < 1:
@@ -107,7 +123,7 @@ class LocalExecutor:
             return supervise(
                 population,
                 store.path,
-                device=self._device,
+                device=self.device,
                 retries=study.retries,
                 hang_timeout_minutes=study.hang_timeout_minutes,
                 stop=self._stop,

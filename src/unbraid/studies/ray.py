@@ -55,7 +55,8 @@ class RayExecutor:
     """
 
     def __init__(self, address: str, device: str = "cpu", members: int | None = None) -> None:
-        self._device, self._members = device, max_members(device, members)
+        self.device, self._members = device, max_members(device, members)
+        self.runs_on_this_cpu = False
         try:
             import ray
             from ray.exceptions import RayError
@@ -75,6 +76,7 @@ class RayExecutor:
         if device != "cpu":
             self._resources |= {"num_gpus": 1, "memory": MEMORY_WITH_GPU}
         self.place = _describe_cluster(ray, self._resources)
+        self.workers = int(ray.cluster_resources().get("CPU" if device == "cpu" else "GPU", 0))
         self._populations: dict[Any, list[Job]] = {}
 
     def start(self, jobs: list[Job], study: Study, store: Store) -> None:
@@ -85,7 +87,7 @@ class RayExecutor:
         task = self._ray.remote(max_retries=MAX_NODE_DEATHS, **self._resources)(run_task)
         path = str(store.path.resolve())
         kwargs = {
-            "device": self._device,
+            "device": self.device,
             "retries": study.retries,
             "hang_timeout_minutes": study.hang_timeout_minutes,
         }

@@ -95,7 +95,7 @@ class RunResult:
         """Return the result on a line of `results.jsonl`, or None if it is damaged or unknown."""
         try:
             return RunResult.from_table(json.loads(line))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
 
     def as_line(self) -> str:

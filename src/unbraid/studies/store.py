@@ -19,6 +19,9 @@ from unbraid.runs.run import WORKER_LOCK
 from unbraid.studies.results import RunResult
 from unbraid.studies.study import Job
 
+# The last record of a log is within this many bytes of its end.
+LOG_TAIL_BYTES = 8192
+
 
 @dataclass(frozen=True)
 class Store:
@@ -134,3 +137,16 @@ def _is_done(key: str, results: Mapping[str, RunResult]) -> bool:
 def is_running(run: Run) -> bool:
     """Return whether a worker on this machine has locked the run directory."""
     return is_locked(run.path, WORKER_LOCK)
+
+
+def steps_done(run: Run) -> int:
+    """Return the step of the last complete record of the log; 0 if there is none."""
+    try:
+        with run.log_file.open("rb") as file:
+            file.seek(max(0, run.log_file.stat().st_size - LOG_TAIL_BYTES))
+            complete_lines = file.read().rpartition(b"\n")[0].decode(errors="replace")
+    except OSError:
+        return 0
+    last_line = complete_lines.rpartition("\n")[2]
+    step = last_line.partition('"step": ')[2].partition(",")[0]
+    return int(step) if step.isdigit() else 0

@@ -13,10 +13,10 @@ from typing import Any
 
 from unbraid.methods import find
 from unbraid.metrics import suite
-from unbraid.runs import Config, configure, version_0_1
+from unbraid.runs import Config, configure, paper_budget, version_0_1
 
 # Increase it when a change of the code changes the numbers of a run: studies then repeat every run.
-# tests/studies/test_numbers.py has the current numbers and fails when they change.
+# tests/numbers has the current numbers; its tests fail when they change.
 RESULTS_VERSION = 1
 # The score by which the official CascadeVAE selects its checkpoint, and the score of its Table 2.
 PAPER_METRICS = (
@@ -219,11 +219,33 @@ def _digest(table: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table: one method with its hyperparameters, one job per seed."""
+    """A row of the table: one method with its hyperparameters, one job per seed.
+
+    Parameters
+    ----------
+    title : str
+        Title of the row.
+    jobs : tuple of Job
+        One job per seed.
+    published : Published or None
+        Published figures.
+    preset : str
+        Name of the method's preset.
+    number : int, default 1
+        Position among the rows of the study, from 1.
+    """
 
     title: str
     jobs: tuple[Job, ...]
     published: Published | None
+    preset: str
+    number: int = 1
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether the budget is below the paper's, so that the published figures do not apply."""
+        config = self.jobs[0].config
+        return paper_budget.is_quick(type(config.method), self.preset, config.budget.steps)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -66,12 +68,22 @@ def read(source: Path | str) -> Study:
         )
     try:
         return _study(path, text, table)
+    except UserError as error:
+        raise _in_file(path, error) from error
     except (TypeError, AttributeError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(
             f"{path}: a value has the wrong type ({reason}); docs/studies.md lists the type of"
             " every key"
         ) from error
+
+
+def _in_file(path: Path, error: UserError, where: str = "") -> UserError:
+    """Return an error with the name of the file, and without the backticks of arguments."""
+    message = str(error)
+    if message.startswith(f"{path}: "):
+        return error
+    return UserError(f"{path}: {where}{message.replace('`', '')}")
 
 
 def _file_of(source: Path) -> Path:
@@ -105,30 +117,40 @@ def _current_row(row: dict[str, Any]) -> dict[str, Any]:
 
 def _study(path: Path, text: str, table: dict[str, Any]) -> Study:
     check_keys(table, KEYS, path, "study")
-    metrics = tuple(suite.parse_names(",".join(table.get("metrics", suite.DEFAULT_METRICS))))
+    for name in ("title", "source", "data", "preset", "precision", "metric", "protocol", "score"):
+        _check_type(table.get(name, ""), str, "a text in quotes", name, path)
+    names = table.get("metrics", list(suite.DEFAULT_METRICS))
+    _check_type(names, list, "a list of names in brackets", "metrics", path)
+    metrics = tuple(suite.parse_names(",".join(names)))
     primary_score = _primary_score(table, metrics, path)
     scoring = _scoring(table, metrics, primary_score, path)
     data = table.get("data", "dsprites")
-    try:
-        canonical_name(data)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+    canonical_name(data)
     # Custom images may change under the same name, so the runs are identified by a fingerprint.
     images = load(data) if ":" in data else None
     defaults = StudyDefaults(path, table, scoring, primary_score, images)
-    rows = [row for row_table in table.get("rows", []) for row in rows_of(row_table, defaults)]
+    rows = []
+    for number, row_table in enumerate(table.get("rows", []), start=1):
+        try:
+            rows += rows_of(row_table, defaults)
+        except UserError as error:
+            raise _in_file(path, error, f"[[rows]] number {number}: ") from error
     if not rows:
         raise UserError(f"{path}: the study has no rows; add [[rows]] with a method")
     retries = table.get("retries", DEFAULT_RETRIES)
     hang_timeout_minutes = table.get("hang_timeout_minutes", DEFAULT_HANG_TIMEOUT_MINUTES)
     _check_at_least(retries, 0, "retries", path)
     _check_at_least(hang_timeout_minutes, 1, "hang_timeout_minutes", path, (int, float))
+    titled = [
+        dataclasses.replace(row, number=number)
+        for number, row in enumerate(unique_titles(rows, path), start=1)
+    ]
     return Study(
         one_line(table.get("title", path.stem)),
         one_line(table.get("source", "")),
         text,
         primary_score,
-        tuple(unique_titles(rows, path)),
+        tuple(titled),
         retries,
         float(hang_timeout_minutes),
     )
@@ -163,10 +185,15 @@ def _scoring(
     return Scoring(metrics, tuple(spec for spec in specs if spec.metric in metrics), **counts)
 
 
+def _check_type(value: Any, expected: type, kind: str, name: str, path: Path) -> None:
+    if type(value) is not expected:
+        raise UserError(f"{path}: {name}={value!r}: must be {kind}; correct its value")
+
+
 def _check_at_least(
     value: Any, minimum: int, name: str, path: Path, types: tuple[type, ...] = (int,)
 ) -> None:
-    if type(value) not in types or value < minimum:
+    if type(value) not in types or value < minimum or not math.isfinite(value):
         kind = "a number" if float in types else "a whole number"
         raise UserError(
             f"{path}: {name}={value!r}: must be {kind} of at least {minimum}; set {name} to"

@@ -65,6 +65,7 @@ def rows_of(table: dict[str, Any], defaults: StudyDefaults) -> list[Row]:
         raise UserError(f"{path}: a row has no method; add method = and the name of a method")
     method = find(table["method"])
     settings = {**defaults.table, **table}
+    _check_types(settings, path)
     run = {k: settings[k] for k in ("data", "steps", "batch_size", "precision") if k in settings}
     grid = {
         name: _values(method, name, value, path)
@@ -83,8 +84,23 @@ def rows_of(table: dict[str, Any], defaults: StudyDefaults) -> list[Row]:
         seeds = _seeds(settings.get("seeds", DEFAULT_SEEDS), path)
         configs = [dataclasses.replace(config, seed=seed) for seed in seeds]
         title = one_line(table.get("title", _title(config, hyperparameters)))
-        rows.append(Row(title, tuple(Job(c, defaults.scoring) for c in configs), published))
+        jobs = tuple(Job(c, defaults.scoring) for c in configs)
+        rows.append(
+            Row(title, jobs, published, settings.get("preset") or next(iter(method.PRESETS)))
+        )
     return rows
+
+
+def _check_types(settings: dict[str, Any], path: Path) -> None:
+    """Raise UserError if a setting that is compared with numbers or names has another type."""
+    for name, expected, kind in (
+        ("title", str, "a text in quotes"),
+        ("preset", str, "a text in quotes"),
+        ("steps", int, "a whole number"),
+        ("batch_size", int, "a whole number"),
+    ):
+        if name in settings and type(settings[name]) is not expected:
+            raise UserError(f"{path}: {name}={settings[name]!r}: must be {kind}; correct its value")
 
 
 def _values(method: type[Method], name: str, value: Any, path: Path) -> list[Any]:
@@ -166,8 +182,9 @@ def _title(config: Config, hyperparameters: dict[str, Any]) -> str:
 
 
 def _seeds(value: Any, path: Path) -> list[int]:
-    seeds = list(range(value)) if isinstance(value, int) else list(value)
-    if not seeds or len(set(seeds)) < len(seeds) or not all(type(s) is int for s in seeds):
+    seeds = list(range(value)) if type(value) is int else value
+    is_list = isinstance(seeds, list) and all(type(seed) is int for seed in seeds)
+    if not is_list or not seeds or len(set(seeds)) < len(seeds):
         raise UserError(
             f"{path}: seeds={value}: must be a number of seeds, or a list of different seeds; set"
             " seeds to 1 or more, or list them"

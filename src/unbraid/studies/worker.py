@@ -67,7 +67,7 @@ def work(members: Mapping[Run, Job], table: ImageTable, *, device: str = "cpu") 
     first = next(iter(members.values()))
     steps, scoring = first.config.budget.steps, first.scoring
     index = sample_images(table, scoring.sample)
-    scores = {run: _read_eval_scores(run) for run in members}
+    scores = {run: read_eval_scores(run) for run in members}
     dataset: DeviceDataset | None = None
     if len(members) > 1 and can_train_together(first.config.method, device):
         dataset = DeviceDataset(table, usable_device(device))
@@ -204,7 +204,8 @@ def _result(job: Job, run: Run, evaluation: Evaluation, scores: EvalScores) -> d
     }
 
 
-def _read_eval_scores(run: Run) -> EvalScores:
+def read_eval_scores(run: Run) -> EvalScores:
+    """Return the scores of a run during training; empty if there are none yet."""
     file = run.eval_scores_file
     return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
