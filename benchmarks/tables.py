@@ -26,10 +26,11 @@ from unbraid.report.traversal import draw_block, row_labels, traverse
 from unbraid.runs.encode import load_trained
 from unbraid.studies.archive import archive
 from unbraid.studies.formats import table
+from unbraid.studies.rendered_tables import quick_label
 from unbraid.studies.store import Store
 from unbraid.studies.study import Job, PrimaryScore, Study
 from unbraid.studies.study_file import read
-from unbraid.studies.table import RowResult, measure
+from unbraid.studies.table import QUICK_SIGN, RowResult, measure
 
 RESULTS = Path("results/studies")
 RESULTS_PAGE = Path("docs/results.md")
@@ -69,12 +70,12 @@ def summary(study: Study, results: Path) -> str:
     rows = [headers, ["---"] * len(headers)]
     for by_metric in zip(*[measure(version, Store(results)) for version in versions], strict=True):
         first = by_metric[0]
-        cells = [first.row.title, f"{len(first.scored)} of {len(first.members)}"]
+        cells = [first.marked_title, f"{len(first.scored)} of {len(first.members)}"]
         for result in by_metric:
             scores = [f"{m.score:.1f}" if m.score is not None else "—" for m in result.members]
             cells += [_mean_and_std(result), " ".join(scores)]
         rows.append(cells)
-    return _markdown(rows)
+    return _markdown(rows) + _label(measure(study, Store(results)))
 
 
 def beside_published(results: Path, first: Study, *others: Study) -> str:
@@ -91,12 +92,17 @@ def beside_published(results: Path, first: Study, *others: Study) -> str:
         headers += [_score_header(study), "published"]
     rows = [headers, ["---"] * len(headers)]
     for title, own in measured[0].items():
-        cells = [title, str(len(own.scored))]
+        cells = [title + (f" {QUICK_SIGN}" if own.row.is_quick else ""), str(len(own.scored))]
         for by_title in measured:
             result = by_title.get(title)
             cells += [_mean_and_std(result), _published(result)] if result else ["", ""]
         rows.append(cells)
-    return _markdown(rows)
+    return _markdown(rows) + _label([*measured[0].values()])
+
+
+def _label(results: list[RowResult]) -> str:
+    label = quick_label(results)
+    return f"\n{label}\n" if label else ""
 
 
 def _score_header(study: Study) -> str:
@@ -183,6 +189,7 @@ def draw_seeds(study: Study, results: Path, stem: str) -> None:
         rows = [row for row in measure(version, Store(results)) if row.scored]
         score = version.primary_score
         label = f"{score.title}, {score.spec.protocol}, {score.unit}"
+        label += f"; {quick_label(rows)}" if quick_label(rows) else ""
         chart = charts.strip_plot([figures.strip_row(row) for row in rows], label)
         (results / f"{stem}-{score.spec.protocol}.svg").write_text(charts.standalone(chart))
 

@@ -79,7 +79,10 @@ def test_an_archive_gives_the_table_and_the_page(study_file: Path, tmp_path: Pat
     assert all({"elbo", "udr", "agreement"} == m.criteria.keys() for m in row.members)
     assert with_weights(study_file, archived) == [median(study_file, runs)]
     assert cli.main(["report", str(study_file), "--out", str(archived.path)]) == 0
-    assert (archived.path / "trial.html").read_text().count('<input type="range"') == 3
+    page = (archived.path / "trial.html").read_text()
+    assert page.count('<input type="range"') == 3
+    # Above the tables, in the captions of three, below the strip plot, and in a note.
+    assert page.count("quick: not comparable with the paper") == 6
     sizes = [sum(f.stat().st_size for f in s.path.rglob("*.*")) for s in (archived, runs)]
     assert sizes[0] < sizes[1] / 10
 

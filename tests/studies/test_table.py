@@ -90,7 +90,7 @@ def test_no_run_is_left_out_and_the_first_table_is_of_last_checkpoints(
     results = measure(study, store)
     last, best, selected, seeds = rendered_tables(study, results)
     assert last.rows[0] == (
-        *("FactorVAE, m=10 †", "4 of 6, 1 failed", "61.00", "8.41", "4.20", "70.00"),
+        *("FactorVAE, m=10 † ‡", "4 of 6, 1 failed", "61.00", "8.41", "4.20", "70.00"),
         *("82.15 (0.88)", "88.25", "-5.0"),
     )
     assert last.rows[1][1:] == ("0 of 1", "—", "—", "—", "—", "—", "—", "—")
@@ -117,8 +117,46 @@ def test_without_published_figures_there_are_no_columns_for_them(
     last, best, *_ = rendered_tables(study, measure(study, store))
     assert last.headers == best.headers == ("row", "seeds", "mean", "std", "s.e.", "best")
     assert last.rows[0] == (
-        *("FactorVAE, m=10", "4 of 6, 1 failed", "61.00", "8.41", "4.20", "70.00"),
+        *("FactorVAE, m=10 ‡", "4 of 6, 1 failed", "61.00", "8.41", "4.20", "70.00"),
     )
+
+
+def test_budgets_below_the_papers_are_labelled_in_every_table(
+    study_file: Path, store: Store, tmp_path: Path
+) -> None:
+    """In all formats; a row with the steps of its paper's preset is not."""
+    label = "quick: not comparable with the paper"
+    text = study_file.read_text()
+    study_file.write_text(text.replace('preset = "quick"\n', "") + "steps = 299_999\n")
+    study = read(study_file)
+    assert [row.is_quick for row in study.rows] == [False, True]
+    results = measure(study, store)
+    for rendered in rendered_tables(study, results):
+        assert rendered.caption.endswith(f"; ‡ {label}")
+        assert ["‡" in row[0] for row in rendered.rows] == [False, True]
+    (note,) = [note for note in table_notes(study, results) if label in note]
+    assert note == (
+        f"‡ CascadeVAE, m=6: {label} (299,999 of 300,000 steps of the paper's budget, preset"
+        " paper)."
+    )
+    for form in ("text", "md"):
+        assert table(study, store, form).count(f"‡ {label}") == 4
+    assert table(study, store, "latex").count(rf"$^\ddagger$ {label}") == 4
+    records = list(csv.DictReader(io.StringIO(table(study, store, "csv"))))
+    assert [record["budget"] for record in records] == [""] * 6 + [label]
+    assert {record["paper_steps"] for record in records} == {"300000"}
+    table(study, store, "parquet", tmp_path / "t.parquet")
+    rows = parquet.read_table(tmp_path / "t.parquet").to_pylist()
+    assert [row["budget"] for row in rows] == [None] * 6 + [label]
+    study_file.write_text(text.replace('preset = "quick"\n', ""))
+    assert label not in table(read(study_file), store)
+    # With enough steps, but hyperparameters that no paper has.
+    study_file.write_text(text + "steps = 300_000\n")
+    study = read(study_file)
+    assert all(row.is_quick for row in study.rows)
+    assert f"‡ CascadeVAE, m=4: {label} (preset quick)." in table(study, store)
+    # Nobody published ChartVAE but us, so there is nothing to compare with.
+    assert not any(row.is_quick for row in read("ablation").rows)
 
 
 def test_criteria_rank_members_without_labels() -> None:
@@ -242,8 +280,8 @@ def test_markdown_and_latex_are_well_formed(study_file: Path, store: Store) -> N
         assert sum(line.count("|") == width for line in markdown) >= len(rendered.rows) + 2
     latex = table(study, store, "latex")
     assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == 4
-    assert r"m=10 $^\dagger$ & 4 of 6, 1 failed & 61.00 & 8.41" in latex
-    assert not set("†—β") & set("".join(s for s in latex.splitlines() if s[:1] != "%"))
+    assert r"m=10 $^\dagger$ $^\ddagger$ & 4 of 6, 1 failed & 61.00 & 8.41" in latex
+    assert not set("†‡—β") & set("".join(s for s in latex.splitlines() if s[:1] != "%"))
     assert latex.count(r"{\footnotesize\noindent") == len(table_notes(study, measure(study, store)))
     assert r"\noindent $^\dagger$ FactorVAE, m=10: the published figures are impossible" in latex
 
@@ -310,7 +348,7 @@ def test_latex_shows_a_title_as_it_is_written(study_file: Path, store: Store) ->
     study_file.write_text(text.replace("[[rows]]", '[[rows]]\ntitle = "a{b}~c^2 \\\\ 5% & #1"', 1))
     latex = table(read(study_file), store, "latex")
     escaped = r"a\{b\}\textasciitilde{}c\textasciicircum{}2 \textbackslash{} 5\% \& \#1"
-    assert latex.count(escaped) == 6  # Twice in notes.
+    assert latex.count(escaped) == 7  # Three times in notes.
 
 
 def test_parquet_needs_a_file(study_file: Path, store: Store) -> None:
@@ -337,6 +375,7 @@ checkpoints = 2
 sample = 300
 [[rows]]
 method = "vae"
+hyperparameters = { latent_dim = 2 }
 """
 
 

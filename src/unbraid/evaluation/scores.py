@@ -16,12 +16,14 @@ from unbraid.data.images import ImageTable
 from unbraid.errors import ArgumentError, UserError
 from unbraid.evaluation.evaluation_record import Evaluation, NotScored
 from unbraid.files import written_atomically
+from unbraid.methods import find
 from unbraid.metrics import classification, suite
 from unbraid.metrics.score_row import ScoreRow, is_known, sort_key
 from unbraid.metrics.suite import MetricSpec
 from unbraid.runs.codes_cache import encode_once
 from unbraid.runs.device import usable_device
 from unbraid.runs.encode import load_trained
+from unbraid.runs.paper_budget import NOT_COMPARABLE, share_of_paper
 from unbraid.runs.run import Run
 
 # With fewer images, too few values of a factor occur more than once.
@@ -243,9 +245,11 @@ def as_text(evaluation: Evaluation) -> str:
     str
         One line per score.
     """
+    share = share_of_paper(find(evaluation.method), evaluation.step)
     lines = [
         f"{evaluation.method}, seed {evaluation.seed}, {evaluation.checkpoint} checkpoint"
         f" (step {evaluation.step:,}), {evaluation.images:,} images",
+        *([f"{share}: {NOT_COMPARABLE}"] if share else []),
         f"{'metric':44}{'protocol':24}{'score':>8}  ",
     ]
     lines += [

@@ -26,7 +26,7 @@ from unbraid.report.pixels import data_uri, encode_png, to_pixels
 from unbraid.report.traversal import category_names, row_labels, traverse
 from unbraid.runs.encode import load_trained
 from unbraid.studies.criteria import CRITERIA
-from unbraid.studies.rendered_tables import rendered_tables, table_notes
+from unbraid.studies.rendered_tables import quick_label, rendered_tables, table_notes
 from unbraid.studies.store import Store
 from unbraid.studies.study import RESULTS_VERSION, Study
 from unbraid.studies.table import Member, RowResult, measure
@@ -85,7 +85,8 @@ def _contents(study: Study, store: Store, results: list[RowResult]) -> dict[str,
             [figures.strip_row(result) for result in results],
             f"{primary.title}, {primary.spec.protocol}, {primary.unit}: last checkpoint",
         ),
-        "any_impossible": any(r.marked_title != r.row.title for r in results),
+        "any_impossible": any(r.row.published and r.row.published.is_impossible for r in results),
+        "quick_label": quick_label(results),
         "learning_curves": [(r.row.title, figures.learning_curves(r, logs)) for r in completed],
         "cascades": [
             (

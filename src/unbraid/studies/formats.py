@@ -22,6 +22,7 @@ LATEX = {
     **{character: "\\" + character for character in "&%_#${}"},
     "β": r"$\beta$",
     "†": r"$^\dagger$",
+    "‡": r"$^\ddagger$",
     "—": "---",
     "−": "$-$",
     "`": "",

@@ -7,10 +7,11 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from unbraid.runs.paper_budget import QUICK, paper_steps, share_of_paper
 from unbraid.studies.criteria import CRITERIA
 from unbraid.studies.results import DONE, FAILED, MISSING
 from unbraid.studies.study import PrimaryScore, Study
-from unbraid.studies.table import Member, RowResult, Statistics
+from unbraid.studies.table import QUICK_SIGN, Member, RowResult, Statistics
 
 NO_VALUE = "—"
 
@@ -48,7 +49,8 @@ def rendered_tables(study: Study, results: list[RowResult]) -> list[RenderedTabl
     -------
     list of RenderedTable
         Last checkpoints beside the published figures; best checkpoints as in the paper, if
-        checkpoints are scored during training; members selected without labels; all seeds.
+        checkpoints are scored during training; members selected without labels; all seeds. The
+        captions label rows whose budget is below the paper's.
     """
     primary_score = study.primary_score
     score = f"{primary_score.title} under `{primary_score.spec.protocol}`, {primary_score.unit}"
@@ -67,11 +69,24 @@ def rendered_tables(study: Study, results: list[RowResult]) -> list[RenderedTabl
             f" {scoring.sample:,} images{labels}; {score}"
         )
         tables.append(_best_checkpoints(caption, results))
-    return [*tables, _selections(primary_score, score, results), _seeds(score, results)]
+    tables += [_selections(primary_score, score, results), _seeds(score, results)]
+    label = quick_label(results)
+    return [dataclasses.replace(t, caption=f"{t.caption}{label and '; '}{label}") for t in tables]
+
+
+def quick_label(results: list[RowResult]) -> str:
+    """Return what the sign of quick rows means; empty if there are none.
+
+    Parameters
+    ----------
+    results : list of RowResult
+        Rows of a study, from `measure`.
+    """
+    return f"{QUICK_SIGN} {QUICK}" if any(result.row.is_quick for result in results) else ""
 
 
 def table_notes(study: Study, results: list[RowResult]) -> list[str]:
-    """Return notes on the tables: sources, impossible figures, failures and missing runs.
+    """Return notes on the tables: sources, budgets, impossible figures, failures, missing runs.
 
     Parameters
     ----------
@@ -81,6 +96,7 @@ def table_notes(study: Study, results: list[RowResult]) -> list[str]:
         Its rows, from `measure`.
     """
     notes = [f"Published: {study.source}."] if study.source else []
+    notes += [_quick_budget(result) for result in results if result.row.is_quick]
     notes += [note for result in results for note in _impossible_figures(result)]
     notes += [
         f"Failed: {result.row.title}, seed {m.seed}: {m.reason}."
@@ -99,6 +115,13 @@ def table_notes(study: Study, results: list[RowResult]) -> list[str]:
         total = sum(len(result.members) for result in results)
         notes.append(f"{missing} of {total} runs are missing.")
     return notes
+
+
+def _quick_budget(result: RowResult) -> str:
+    config = result.row.jobs[0].config
+    share = share_of_paper(type(config.method), config.budget.steps)
+    preset = f"preset {result.row.preset}"
+    return f"{QUICK_SIGN} {result.row.title}: {QUICK} ({share + ', ' if share else ''}{preset})."
 
 
 def _impossible_figures(result: RowResult) -> list[str]:
@@ -172,7 +195,7 @@ def _selections(
         selected = [result.selected_by(name) for name in CRITERIA]
         cells = [NO_VALUE if m is None else f"{m.score:.2f} (seed {m.seed})" for m in selected]
         mean, best = result.last_checkpoint.mean, result.last_checkpoint.best
-        rows.append((result.row.title, *cells, _number(mean), _number(best)))
+        rows.append((result.marked_title, *cells, _number(mean), _number(best)))
     best = "best, by labels" if primary_score.needs_labels else "best"
     headers = ("row", *[f"by {name}" for name in CRITERIA], "mean", best)
     return RenderedTable(
@@ -185,7 +208,7 @@ def _seeds(description: str, results: list[RowResult]) -> RenderedTable:
     rows = []
     for result in results:
         cells = {m.seed: _seed_cell(m) for m in result.members}
-        rows.append((result.row.title, *[cells.get(seed, "") for seed in seeds]))
+        rows.append((result.marked_title, *[cells.get(seed, "") for seed in seeds]))
     headers = ("row", *[f"seed {seed}" for seed in seeds])
     return RenderedTable(f"Every seed, last checkpoint; {description}", headers, tuple(rows))
 
@@ -230,6 +253,8 @@ def _run_record(study: Study, result: RowResult, member: Member) -> dict[str, An
         "hyperparameters": json.dumps(dataclasses.asdict(config.method)),
         "data": config.data,
         "steps": config.budget.steps,
+        "paper_steps": paper_steps(type(config.method)),
+        "budget": QUICK if result.row.is_quick else None,
         "batch_size": config.budget.batch_size,
         "seed": member.seed,
         "key": member.job.key,

@@ -13,6 +13,9 @@ from unbraid.studies.samples import read_sample
 from unbraid.studies.store import Store
 from unbraid.studies.study import Job, PrimaryScore, Published, Row, Study
 
+# Sign of rows whose budget is below the paper's.
+QUICK_SIGN = "‡"
+
 
 @dataclass(frozen=True)
 class Statistics:
@@ -128,9 +131,13 @@ class RowResult:
 
     @property
     def marked_title(self) -> str:
-        """Title of the row, with a dagger if the published figures are impossible."""
+        """Title of the row, with † if the published figures are impossible, and ‡ if it is quick.
+
+        `rendered_tables` explains both signs.
+        """
         published = self.row.published
-        return self.row.title + (" †" if published and published.is_impossible else "")
+        impossible = " †" if published and published.is_impossible else ""
+        return self.row.title + impossible + (f" {QUICK_SIGN}" if self.row.is_quick else "")
 
     @property
     def last_checkpoint(self) -> Statistics:
