@@ -1,5 +1,6 @@
 """Docstrings of the public API: every parameter and result is described, every example runs."""
 
+import ast
 import doctest
 import importlib
 import inspect
@@ -94,6 +95,32 @@ def test_parameters_and_results_are_described(name: str) -> None:
     assert module.__doc__
     found = [fault for own, thing in members(module) for fault in faults(own, thing)]
     assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("name", modules())
+def test_defaults_are_the_documented_ones(name: str) -> None:
+    """For example, `steps : int, default 1000` documents the argument `steps: int = 1_000`."""
+    for own, thing in members(importlib.import_module(name)):
+        try:
+            signature = inspect.signature(thing)
+        except (TypeError, ValueError):
+            continue
+        sections = NumpyDocString(inspect.getdoc(thing) or "")
+        for parameter in [*sections["Parameters"], *sections["Other Parameters"]]:
+            _, found, documented = parameter.type.partition("default ")
+            for argument in parameter.name.split(", "):
+                if found and argument in signature.parameters:
+                    default = signature.parameters[argument].default
+                    assert _same(default, documented), f"{own}: {argument}"
+
+
+def _same(default: Any, documented: str) -> bool:
+    """Whether a docstring's text is a default: its literal, or that of an object with a name."""
+    text = documented.strip("`")
+    try:
+        return bool(default == ast.literal_eval(text))
+    except (ValueError, SyntaxError):
+        return True
 
 
 @pytest.mark.parametrize("name", modules())

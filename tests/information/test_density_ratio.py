@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from unbraid import information
 from unbraid.errors import ArgumentError
@@ -52,8 +52,36 @@ def test_the_estimate_is_a_function_of_its_seed() -> None:
     assert information.kl_by_density_ratio(p, q, steps=5, seed=1) != first
 
 
+def test_an_untrained_classifier_has_two_hidden_layers_and_one_output() -> None:
+    p, q = gaussians(1.0, 100, z=3)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        layers = [nn.Linear(3, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1)]
+    with torch.no_grad():
+        expected = nn.Sequential(*layers)(p[50:]).mean().item()
+    assert information.kl_by_density_ratio(p, q, steps=0, seed=7) == pytest.approx(expected)
+
+
+def test_half_of_the_samples_train_the_classifier() -> None:
+    """The first half of each sample; of the second halves, only that of p is averaged."""
+    p, q = gaussians(1.0, 6)
+
+    def estimate(changed_p: int | None, changed_q: int | None) -> float:
+        other_p, other_q = p.clone(), q.clone()
+        if changed_p is not None:
+            other_p[changed_p] += 5
+        if changed_q is not None:
+            other_q[changed_q] += 5
+        return information.kl_by_density_ratio(other_p, other_q, steps=3)
+
+    original = estimate(None, None)
+    assert [estimate(i, None) == original for i in range(6)] == [False] * 6
+    assert [estimate(None, i) == original for i in range(6)] == [False] * 3 + [True] * 3
+
+
 def test_too_few_samples_are_reported() -> None:
     p, q = gaussians(1.0, 100)
+    assert math.isfinite(information.kl_by_density_ratio(p[:4], q[:4], steps=1))
     with pytest.raises(ArgumentError, match=r"len\(p_nz\)=3: must be at least 4"):
         information.kl_by_density_ratio(p[:3], q)
     with pytest.raises(ArgumentError, match=r"len\(q_nz\)=3: must be at least 4"):

@@ -156,9 +156,45 @@ def test_batches_give_the_same_sum_and_the_documented_bias(stratified: bool) -> 
         assert correlation == pytest.approx(math.log(n), abs=0.1)
 
 
+def test_the_residual_is_the_sum_of_the_terms_minus_the_regulariser() -> None:
+    terms = information.Terms(1.0, 0.5, torch.tensor([0.25, 0.125]), 1.5)
+    assert terms.residual == 0.375
+
+
+def test_samples_without_weights_have_equal_weights() -> None:
+    noise = torch.randn(4, 3, 2, generator=torch.Generator().manual_seed(0)).double()
+    equal = information.decompose(MEAN, STD, noise)
+    weighted = information.decompose(MEAN, STD, noise, torch.full((4,), 0.25).double())
+    assert equal.terms.information == weighted.terms.information
+    assert equal.terms.residual == weighted.terms.residual
+
+
+def test_errors_are_those_of_means_over_images() -> None:
+    """std/√n of each image's information, TC, sum of marginal KLs, and sampled minus closed KL."""
+    noise = torch.randn(1, 3, 2, generator=torch.Generator().manual_seed(0)).double()
+    z = (MEAN + STD * noise[0]).numpy()
+    m, s = MEAN.numpy(), STD.numpy()
+    posterior = stats.norm.logpdf(z, m, s).sum(axis=1)
+    density = stats.norm.pdf(z[:, None], m, s)
+    q, q_z = np.log(density.prod(axis=2).mean(axis=1)), np.log(density.mean(axis=1)).sum(axis=1)
+    prior = stats.norm.logpdf(z).sum(axis=1)
+    closed = (0.5 * (m**2 + s**2 - 1) - np.log(s)).sum(axis=1)
+    per_image = [posterior - q, q - q_z, q_z - prior, posterior - prior - closed]
+    result = information.decompose(MEAN, STD, noise)
+    expected = np.std(per_image, axis=1, ddof=1) / math.sqrt(3)
+    np.testing.assert_allclose(result.errors, expected, rtol=1e-12)
+
+
 def test_invalid_arguments_are_reported() -> None:
-    with pytest.raises(ArgumentError, match="std_nz=0: every standard deviation must be greater"):
-        information.decompose(MEAN, torch.zeros_like(STD), torch.zeros(1, 3, 2).double())
+    one_zero = STD.clone()
+    one_zero[1, 1] = 0
+    message = "std_nz=0: every standard deviation must be greater"
+    with pytest.raises(ArgumentError, match=message):
+        information.decompose(MEAN, one_zero, torch.zeros(1, 3, 2).double())
+    with pytest.raises(ArgumentError, match=message):
+        information.decompose_by_batches(
+            MEAN, one_zero, torch.zeros_like(MEAN), batch_size=2, dataset_size=3, stratified=True
+        )
     with pytest.raises(ArgumentError, match="batch_size=4: must be at most 3"):
         information.decompose_by_batches(
             MEAN, STD, torch.zeros_like(MEAN), batch_size=4, dataset_size=9, stratified=True
