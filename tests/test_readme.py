@@ -63,6 +63,7 @@ NOT_RUN = {
     "#!": "a script for a cluster's queue",
     "git": "it would change the repository",
     "python -m pytest": "the tests are running already",
+    "python -m tests.mutation": "it runs the tests thousands of times",
     "pre-commit": "it installs a hook",
 }
 
