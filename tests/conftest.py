@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 
 from unbraid.data import load
 from unbraid.data.images import ImageTable
@@ -42,9 +43,11 @@ def frames() -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def one_thread() -> None:
-    """Use one thread, so that bits do not depend on the number of cores."""
+def one_thread() -> Iterator[None]:
+    """Use one thread, so that bits and times do not depend on the number of cores."""
     torch.set_num_threads(1)
+    with threadpool_limits(1):
+        yield
 
 
 BROWSER = (

@@ -13,6 +13,7 @@ from unbraid.methods import METHODS
 from unbraid.metrics import METRICS
 
 ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

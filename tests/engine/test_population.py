@@ -92,6 +92,7 @@ def test_ctrl_c_writes_a_checkpoint_of_every_member(
     assert {p.name for p in members[2].path.iterdir()} == {"config.toml"}
 
 
+@pytest.mark.slow
 def test_failed_member_does_not_stop_the_others(
     tiny_config: Make, table: ImageTable, tmp_path: Path
 ) -> None:
@@ -128,6 +129,7 @@ def test_failed_member_does_not_stop_the_others(
         assert_same_bits(train(tiny_config(steps=15, seed=seed), table, tmp_path / str(seed)), run)
 
 
+@pytest.mark.slow
 def test_members_stop_when_their_parent_is_killed(
     tiny_config: Make, table: ImageTable, tmp_path: Path
 ) -> None:
@@ -137,7 +139,7 @@ def test_members_stop_when_their_parent_is_killed(
     command = [sys.executable, "-m", "unbraid", "train", "vae", "--steps", str(ENDLESS), *flags]
     parent = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     members = [member(out, seed) for seed in (0, 1)]
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not all(run.read_log() for run in members) and time.monotonic() < deadline:
         time.sleep(0.05)
     locked = pytest.raises(UserError, match="seed-0: another process is using it")
@@ -146,11 +148,7 @@ def test_members_stop_when_their_parent_is_killed(
     parent.kill()
     parent.wait()
     for run in members:
-        while time.monotonic() < deadline:
-            with contextlib.suppress(UserError), directory_lock(run.path):
-                break
-            time.sleep(0.02)
-        with directory_lock(run.path):
+        with directory_lock(run.path, timeout=300.0):
             pass
 
 
@@ -186,13 +184,14 @@ train_population(config, load("dsprites-corner"), Path(sys.argv[1]), [0], resume
 """
 
 
+@pytest.mark.slow
 def test_script_without_a_guard_does_not_start_workers_without_end(
     table: ImageTable, tmp_path: Path
 ) -> None:
     script = tmp_path / "script.py"
     script.write_text(UNGUARDED)
     command = [sys.executable, str(script), str(tmp_path / "out")]
-    process = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    process = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert process.returncode != 0
     assert "if __name__ == '__main__'" in process.stderr
     assert "seed-0 (exit code 1)" in process.stderr

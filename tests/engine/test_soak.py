@@ -15,6 +15,7 @@ from unbraid.runs import Run
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_runs_equal_uninterrupted_ones(cache: Path, tmp_path: Path) -> None:
     soak = Soak(tmp_path, steps=12, seed=0)
     soak.single(3)

@@ -6,9 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -17,8 +17,9 @@ import tomli_w
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from unbraid import cli
 from unbraid.data.images import ImageTable
-from unbraid.engine import train
+from unbraid.engine import train, trainer
 from unbraid.engine.state import State
 from unbraid.errors import DivergedError, UserError
 from unbraid.files import LOCK, directory_lock
@@ -98,6 +99,7 @@ def test_killed_between_checkpoints_gives_the_same_bits(
 ) -> None:
     """SIGKILL while the log is ahead of the checkpoint; later records are removed."""
     config = tiny_config(steps=24)
+    seconds = iter(range(1_000))
     monkeypatch.setattr("unbraid.engine.session.LOG_EVERY", 2)
     uninterrupted = train(config, table, tmp_path / "uninterrupted")
     child = os.fork()
@@ -108,15 +110,18 @@ def test_killed_between_checkpoints_gives_the_same_bits(
             if state.step == 17:
                 os.kill(os.getpid(), signal.SIGKILL)
             advance(state, x, *extra)
-            time.sleep(0.02)
 
         monkeypatch.setattr(State, "advance", killed)
-        train(config, table, tmp_path / "killed", checkpoint_seconds=0.1)
+        # A step takes a second of this clock.
+        monkeypatch.setattr(trainer, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+        train(config, table, tmp_path / "killed", checkpoint_seconds=5.5)
         os._exit(1)
     _, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status)
     killed_run = Run(tmp_path / "killed")
     assert killed_run.read_log()[-1]["step"] == 16
+    saved = read(killed_run.checkpoint_file, killed_run.read_config().identity())
+    assert 0 < saved.step < 16
     with killed_run.log_file.open("a") as file:
         file.write('{"step": 18, "lo')  # an incomplete line
     assert_same_bits(uninterrupted, train(config, table, tmp_path / "killed", resume=True))
@@ -279,29 +284,27 @@ def test_directory_that_cannot_be_written_is_reported(
         train(tiny_config(), table, tmp_path / "file" / "run")
 
 
-def test_full_disk_is_reported_in_one_line_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
+def test_full_disk_is_reported_in_one_line_and_keeps_the_last_checkpoint(
+    cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Files are limited to 200 kB; a checkpoint has 9 MB."""
-    out = str(tmp_path / "run")
-    train_to = (
-        "import resource, sys\n"
-        "from unbraid.cli import main\n"
-        "steps, limit = map(int, sys.argv[1:])\n"
-        "if limit: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))\n"
-        f"sys.exit(main(['train', 'vae', '--resume', '--steps', str(steps), '--out', {out!r}]))\n"
-    )
-    for steps, limit, code in ((2, 0, 0), (4, 200_000, 1), (4, 0, 0)):
-        done = subprocess.run(
-            [sys.executable, "-c", train_to, str(steps), str(limit)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == code, done.stderr
-        reached = read(Run(Path(out)).checkpoint_file, Run(Path(out)).read_config().identity()).step
-        assert reached == (2 if limit else steps)
-        if limit:
-            assert "Traceback" not in done.stderr
-            last = done.stderr.strip().splitlines()[-1]
+    resource = pytest.importorskip("resource", reason="no limits of the size of files here")
+    run = Run(tmp_path / "run")
+    flags = ["--data", "dsprites-corner", "--batch-size", "4", "--threads", "1", "--resume"]
+    command = ["train", "vae", *flags, "--out", str(run.path), "--steps"]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for steps, limit, code in (("2", before[0], 0), ("4", 200_000, 1), ("4", before[0], 0)):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+        try:
+            assert cli.main([*command, steps]) == code
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        error = capsys.readouterr().err
+        reached = read(run.checkpoint_file, run.read_config().identity()).step
+        assert reached == (int(steps) if code == 0 else 2)
+        if code == 1:
+            assert "Traceback" not in error
+            last = error.strip().splitlines()[-1]
             assert "File too large" in last
             assert "free disk space" in last
 
@@ -323,6 +326,7 @@ def test_invalid_budgets_and_seeds_are_refused(tiny_config: Make) -> None:
         tiny_config(seed=-1)
 
 
+@pytest.mark.slow
 def test_training_memory_stays_below_the_limit(tmp_path: Path) -> None:
     """The peak resident memory of a run with batch size 64 and its dataset is below 1.5 GB."""
     if not Path("/proc/self/status").exists():

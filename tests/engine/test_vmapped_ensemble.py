@@ -77,18 +77,19 @@ def in_double() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("in_double")
+@pytest.mark.parametrize("steps", [30, pytest.param(200, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", [name for name, m in METHODS.items() if m.supports_vmap])
-def test_member_equals_the_separate_run_over_200_steps(name: str, small: ImageTable) -> None:
+def test_member_equals_the_separate_run(name: str, steps: int, small: ImageTable) -> None:
     """Weights and all reported terms differ by less than a millionth of their change."""
-    states = [State(config(name, 200, s, restart_adam=True), small.shape, CPU) for s in SEEDS]
+    states = [State(config(name, steps, s, restart_adam=True), small.shape, CPU) for s in SEEDS]
     together = VmappedEnsemble(states, DeviceDataset(small, CPU, torch.float64))
-    for end in (100, 200):
+    for end in (steps // 2, steps):
         assert together.run(end) == [True, True]
     together.update_states()
     alone = State(states[1].config, small.shape, CPU)
     start = weights(alone)
     images = 4 * alone.config.method.batches_per_step
-    while alone.step < 200:
+    while alone.step < steps:
         index = noise.batch_indices(SEEDS[1], alone.step, len(small), images)
         alone.advance(torch.from_numpy(small.images(index.numpy())).double())
     moved = (weights(alone) - start).norm()
@@ -115,18 +116,22 @@ def test_steps_with_too_few_exchanges_are_undone_and_repeated(small: ImageTable)
         assert a.mean_losses() == b.mean_losses()
 
 
-def test_members_stopped_at_different_steps_are_resumed(small: ImageTable, tmp_path: Path) -> None:
+def test_members_stopped_at_different_steps_are_resumed(
+    small: ImageTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("session", "gpu_population", "vmapped_ensemble"):
+        monkeypatch.setattr(f"unbraid.engine.{module}.LOG_EVERY", 20)
     out, seeds = tmp_path / "out", (0, 5, 9)
-    members = {member(out, s): config("cascade-vae", 130, s, learning_rate=1e-3) for s in seeds}
+    members = {member(out, s): config("cascade-vae", 26, s, learning_rate=1e-3) for s in seeds}
     runs = list(members)
-    train(config("cascade-vae", 130, 5, learning_rate=1e-3), small, runs[1].path)  # is finished
-    for steps, run in ((30, runs[0]), (7, runs[2])):
+    train(config("cascade-vae", 26, 5, learning_rate=1e-3), small, runs[1].path)  # is finished
+    for steps, run in ((12, runs[0]), (7, runs[2])):
         train(config("cascade-vae", steps, members[run].seed, learning_rate=1e-3), small, run.path)
     assert train_together(members, small, device="cpu", checkpoint_seconds=60.0) == {}
     for run, member_config in members.items():
         alone = train(member_config, small, tmp_path / str(member_config.seed))
         assert relative_distance(run, alone) < 1e-2
-        assert [r["step"] for r in run.read_log()][-2:] == [100, 130]
+        assert [r["step"] for r in run.read_log()][-2:] == [20, 26]
         assert run.read_log()[-1]["kl"] == pytest.approx(alone.read_log()[-1]["kl"], rel=1e-2)
 
 

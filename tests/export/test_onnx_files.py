@@ -21,7 +21,12 @@ from unbraid.runs.encode import load_trained
 INDEX = np.arange(0, 700_000, 100_000)
 
 
-@pytest.fixture(params=["cascade-vae", "joint-vae", "qlae"])
+@pytest.fixture(
+    params=[
+        "cascade-vae",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("joint-vae", "qlae")),
+    ]
+)
 def run(request: pytest.FixtureRequest, tiny_runs: dict[str, Run], tmp_path: Path) -> Run:
     shutil.copytree(tiny_runs[request.param].path, tmp_path / "run")
     return Run(tmp_path / "run")

@@ -20,6 +20,8 @@ STAGED = {
     "discriminator_hidden_dim": 16,
     "beta_anneal_steps": 5,
     "survey_step": 6,
+    "charts": 40,
+    "chart_images": 30,
     "lr_decay_start": 8,
     "lr_decay_end": 16,
 }

@@ -11,6 +11,9 @@ from unbraid.codes import Codes
 from unbraid.metrics import METRICS, uncertainty
 
 FEW = {"train": 800, "test": 400, "items": 1_000, "votes": 800, "held_out": 400, "rounds": 10}
+# Repeats of these take seconds.
+SLOW = [("probes", "locatello2019-trees"), ("modularity", "locatello2019")]
+SLOW += [("modularity", "ridgeway2018"), ("infomec", "hsu2023")]
 # The jackknife is not valid for a maximum; jeong2019 and lecture score the votes that they fit.
 EXEMPT = {("irs", "suter2019"), ("factor-vae", "jeong2019"), ("factor-vae", "lecture")}
 
@@ -23,7 +26,13 @@ def smaller(protocol: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("name", "protocol"), [pair for pair in SCORED if pair not in EXEMPT], ids=lambda v: v
+    ("name", "protocol"),
+    [
+        pytest.param(*pair, marks=[pytest.mark.slow] if pair in SLOW else [])
+        for pair in SCORED
+        if pair not in EXEMPT
+    ],
+    ids=lambda v: v,
 )
 def test_the_standard_error_is_the_std_over_repeats(name: str, protocol: str) -> None:
     rng = np.random.default_rng(0)

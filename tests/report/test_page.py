@@ -179,6 +179,8 @@ def open_page(browser: Any, page: Path) -> Iterator[Callable[..., Any]]:
     def open_tab(**kwargs: Any) -> Any:
         context = browser.new_context(viewport={"width": 1000, "height": 1600}, **kwargs)
         tabs.append(context)
+        # Enough for a busy machine, in milliseconds.
+        context.set_default_timeout(300_000)
         context.set_offline(True)
         tab = context.new_page()
         tab.on("request", lambda request: requests.append(request.url))
@@ -201,6 +203,7 @@ OUTSIDE = """[...document.querySelectorAll("*")].filter(e => {
 POSITIONS = "rows => rows.map(r => getComputedStyle(r.querySelector('.frame')).backgroundPositionX)"
 
 
+@pytest.mark.slow
 def test_a_slider_moves_only_its_own_frames(open_page: Callable[..., Any]) -> None:
     tab = open_page()
     assert tab.eval_on_selector_all(".dimension", POSITIONS) == ["-320px"] * 5
@@ -208,6 +211,7 @@ def test_a_slider_moves_only_its_own_frames(open_page: Callable[..., Any]) -> No
     assert tab.eval_on_selector_all(".dimension", POSITIONS) == ["-640px", *["-320px"] * 4]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scheme", "paper"), [("dark", (21, 24, 28)), ("light", (253, 253, 251))])
 def test_the_page_has_a_light_and_a_dark_mode(
     scheme: str, paper: tuple[int, int, int], open_page: Callable[..., Any]
@@ -218,6 +222,7 @@ def test_the_page_has_a_light_and_a_dark_mode(
         assert len(pixels.getcolors(1 << 24) or []) > 50
 
 
+@pytest.mark.slow
 def test_the_printed_page_shows_all_frames_within_the_margins(
     open_page: Callable[..., Any],
 ) -> None:

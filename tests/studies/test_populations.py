@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -78,6 +79,7 @@ def test_populations_are_of_one_row_and_of_methods_that_support_vmap(study_file:
     assert len(populations([jobs[0], other], 10)) == 2
 
 
+@pytest.mark.slow
 def test_population_on_a_cpu_equals_the_separate_runs(
     one_row: Path, cache: Path, tmp_path: Path
 ) -> None:
@@ -208,6 +210,7 @@ def test_diverged_member_on_a_cpu_does_not_stop_the_others(
     assert [worker.read_result(store.run(job))["step"] for job in jobs[1:]] == [12, 12]
 
 
+@pytest.mark.slow
 def test_killed_population_resumes_to_the_same_results(
     one_row: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -235,10 +238,12 @@ def test_each_worker_has_its_own_gpu(
     study_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []
+    # Six populations for two workers: each takes three, at the same time as the other.
+    both = threading.Barrier(2, timeout=300.0)
 
     def recorded(jobs: list[Job], folder: Path, **kwargs: Any) -> list[dict[str, Any]]:
         calls.append((len(jobs), kwargs["device"], kwargs["environment"]))
-        time.sleep(0.05)
+        both.wait()
         return [{"key": job.key, "status": "done"} for job in jobs]
 
     monkeypatch.setattr(executors, "supervise", recorded)

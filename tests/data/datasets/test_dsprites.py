@@ -108,19 +108,21 @@ def test_a_damaged_cache_is_refused(
 class OfficialArchive:
     """An archive in the official layout: the rendered images, two of them changed."""
 
-    def __init__(self, table: ImageTable, folder: Path, kind: str) -> None:
-        bits = np.array(table.bits)
-        bits[100_000, 0] ^= 0b1000_0000
-        bits[737_279, 80] ^= 0b1110_0000
-        self.changed = np.unpackbits(bits[[100_000, 737_279]], axis=1).reshape(-1, 64, 64)
+    def __init__(self, table: ImageTable, folder: Path, kind: str, outlines: int) -> None:
+        bits = np.array(table.bits[: 1024 * outlines])
+        items = [len(bits) * 3 // 8, len(bits) - 1]
+        bits[items[0], 0] ^= 0b1000_0000
+        bits[items[1], 80] ^= 0b1110_0000
+        self.changed = np.unpackbits(bits[items], axis=1).reshape(-1, 64, 64)
+        self.items, self.shape = np.array(items), (len(bits), 64, 64)
         self.path = folder / f"archive.{kind}"
         # In parts, since all unpacked images would be 3 GB.
-        parts = (np.unpackbits(p, axis=1).reshape(-1, 64, 64) for p in np.split(bits, 720))
+        parts = (np.unpackbits(p, axis=1).reshape(-1, 64, 64) for p in np.split(bits, outlines))
         if kind == "npz":
             self._write_npz(parts)
         else:
             with h5py.File(self.path, "w") as file:
-                shape, chunks = (737_280, 64, 64), (1024, 64, 64)
+                shape, chunks = self.shape, (1024, 64, 64)
                 images = file.create_dataset(
                     "imgs", shape, np.uint8, chunks=chunks, compression="lzf"
                 )
@@ -130,7 +132,7 @@ class OfficialArchive:
             self.hash = hashlib.file_digest(file, "sha1" if kind == "npz" else "sha256").hexdigest()
 
     def _write_npz(self, parts: Iterator[np.ndarray]) -> None:
-        header = {"descr": "|u1", "fortran_order": False, "shape": (737_280, 64, 64)}
+        header = {"descr": "|u1", "fortran_order": False, "shape": self.shape}
         with zipfile.ZipFile(self.path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
             with archive.open("imgs.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array_header_1_0(file, header)
@@ -140,23 +142,47 @@ class OfficialArchive:
                 np.save(file, np.zeros((1, 6), np.int64))
 
 
+@pytest.mark.parametrize(
+    ("sizes", "listed"),
+    [
+        # 1,536 = ((0·1 + 0)·4 + 1)·1,024 + 16·32 + 0.
+        ((1, 1, 4, 32, 32), ["1536,0,0,1,16,0,1", "4095,0,0,3,31,31,3"]),
+        # 276,480 = ((1·6 + 0)·40 + 30)·1,024 + 0·32 + 0.
+        pytest.param(
+            (3, 6, 40, 32, 32),
+            ["276480,1,0,30,0,0,1", "737279,2,5,39,31,31,3"],
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=["first four outlines", "all"],
+)
 @pytest.mark.parametrize("kind", ["npz", "hdf5"])
 def test_the_official_archive_is_compared_and_then_used(
-    kind: str, table: ImageTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str,
+    sizes: tuple[int, ...],
+    listed: list[str],
+    table: ImageTable,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    archive = OfficialArchive(table, tmp_path, kind)
+    factors = dataclasses.replace(dsprites.FACTORS, sizes=sizes)
+    number = len(factors) // 1024
+    archive = OfficialArchive(table, tmp_path, kind, number)
     monkeypatch.setenv("UNBRAID_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(dsprites_official, "OFFICIAL_SHA1_NPZ", archive.hash)
     monkeypatch.setattr(dsprites_official, "OFFICIAL_SHA256_HDF5", archive.hash)
+    for module in (dsprites, dsprites_official):
+        monkeypatch.setattr(module, "FACTORS", factors)
+    monkeypatch.setattr(dsprites_official, "NUM_OUTLINES", number)
     text = dsprites_official.prepare(archive.path)
-    assert "2 of 737,280 images differ" in text
-    assert "image 737279 (shape 2, scale 5, orientation 39, posX 31, posY 31): 3 pixel" in text
-    listed = (tmp_path / "cache" / "dsprites-differences.csv").read_text().splitlines()
-    assert listed[0] == "item,shape,scale,orientation,posX,posY,pixels"
-    # 100,000 = ((0·6 + 2)·40 + 17)·1,024 + 21·32 + 0, worked by hand.
-    assert listed[1:] == ["100000,0,2,17,21,0,1", "737279,2,5,39,31,31,3"]
+    assert f"2 of {len(factors):,} images differ" in text
+    last, *values = listed[1].split(",")
+    described = ", ".join(map(" ".join, zip(factors.names, values[:5], strict=True)))
+    assert f"image {last} ({described}): 3 pixel" in text
+    written = (tmp_path / "cache" / "dsprites-differences.csv").read_text().splitlines()
+    assert written == ["item,shape,scale,orientation,posX,posY,pixels", *listed]
     used = unbraid.load("dsprites")
-    assert (used.images(np.array([100_000, 737_279]))[:, 0] == archive.changed).all()
+    assert (used.images(archive.items)[:, 0] == archive.changed).all()
     (tmp_path / "cache" / "dsprites-official.bits").write_bytes(b"")
     with pytest.raises(UserError, match="store the archive again"):
         unbraid.load("dsprites")
