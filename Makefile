@@ -1,12 +1,13 @@
 # Every target installs what it needs in .venv. Requirements: Python 3.11 or newer with pip, and make.
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal --durations 10
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint bench docs clean
+.PHONY: help demo test test-all lint mutation bench docs package clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/.installed ## Render dSprites, train ChartVAE for 5,000 steps, score and draw it (6 minutes on two cores, 5 of them training)
 	$(BIN)/unbraid data dsprites
@@ -14,14 +15,22 @@ demo: .venv/.installed ## Render dSprites, train ChartVAE for 5,000 steps, score
 	$(BIN)/unbraid evaluate runs/demo --images 50000
 	$(BIN)/unbraid traverse runs/demo
 
-test: .venv/.installed-dev ## Run the tests on up to 8 cores
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
+test: .venv/.installed-dev ## Run the tests on up to 8 cores, but for slow ones (4 minutes on two cores)
+	$(PYTEST) -m 'not slow'
+
+test-all: .venv/.installed-dev ## Run all tests, and check how much of the code they cover (20 minutes on two cores)
+	mkdir -p build
+	UNBRAID_HYPOTHESIS_PROFILE=full $(PYTEST) --cov --cov-report json
+	$(BIN)/python -m tools.coverage_bars build/coverage.json
 
 lint: .venv/.installed-dev ## Check format, style, types and language
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/python -m pytest tests/test_language.py
+
+mutation: .venv/.installed-dev ## Change the mathematics line by line and see whether a test fails; writes tests/mutation/report.toml
+	$(BIN)/python -m tests.mutation
 
 bench: .venv/.installed-dev .venv-peers/.installed ## Time steps, other libraries and metrics; writes results/benchmarks/
 	$(BIN)/python -m benchmarks.step
@@ -30,6 +39,9 @@ bench: .venv/.installed-dev .venv-peers/.installed ## Time steps, other librarie
 
 docs: .venv/.installed-dev ## Build the documentation in site/, with warnings as errors
 	$(BIN)/python -m sphinx -W --keep-going -b html docs site
+
+package: .venv/.installed-dev ## Build the wheel and the sdist, install each in an empty environment, and run a demo there
+	$(BIN)/python -m tools.package
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
