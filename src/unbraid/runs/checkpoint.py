@@ -185,7 +185,8 @@ def _read_file(path: Path, identity: str) -> Checkpoint:
         with safetensors.safe_open(path, framework="pt") as file:
             manifest = json.loads((file.metadata() or {}).get("manifest", "{}"))
             names = file.keys()
-            tensors = {name: file.get_tensor(name) for name in names}
+            # Copies, because the tensors are mapped and Windows cannot replace a mapped file.
+            tensors = {name: file.get_tensor(name).clone() for name in names}
     except (OSError, ValueError, safetensors.SafetensorError) as error:
         raise UserError(
             f"{path}: not a complete safetensors file ({error}); restore it, or set `out` to"
