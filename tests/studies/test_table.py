@@ -108,6 +108,19 @@ def test_no_run_is_left_out_and_the_first_table_is_of_last_checkpoints(
     assert results[0].median_member.seed == 1
 
 
+def test_the_order_of_the_seeds_in_a_study_changes_no_table(store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "another_order.toml"
+    file.write_text(FILE.replace("seeds = 6", "seeds = [3, 0, 2, 1]"))
+    study = read(file)
+    results = measure(study, store)
+    *_, seeds = rendered_tables(study, results)
+    assert seeds.headers == ("row", "seed 0", "seed 1", "seed 2", "seed 3")
+    assert seeds.rows[0][1:] == ("50.00", "60.00", "70.00", "64.00")
+    # Of 50, 60, 64 and 70, the lower of the middle two.
+    assert results[0].median_member is not None
+    assert results[0].median_member.seed == 1
+
+
 def test_without_published_figures_there_are_no_columns_for_them(
     study_file: Path, store: Store
 ) -> None:
