@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.methods.equations import pixel_nll
 from tests.methods.small_inputs import bars, make, small_inputs, survey_bars
-from tests.methods.test_equations import pixel_nll
 from torch import nn
 
 from unbraid.codes import Codes
