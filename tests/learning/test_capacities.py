@@ -18,7 +18,8 @@ def test_joint_vae_reaches_both_capacities(capacity: float, capacity_discrete: f
     a KL outweighs the reconstruction that the change costs or saves, as soon as γ exceeds the
     nats of reconstruction per nat of code. Then the minimum is at KL = C exactly, from both sides:
     a KL below C is raised even if it does not help, a KL above C is lowered. KL(d) of K categories
-    is at most ln K, so that a C_d of 1.1 is clipped to ln 3 = 1.0986.
+    is at most ln K, so that a C_d of 1.1 is clipped to ln 3 = 1.0986. It does not measure how many
+    categories are used: it is ln K too if all images have the same category with certainty.
     """
     images, _ = shapes()
     method = JointVAE(
