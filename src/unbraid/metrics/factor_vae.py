@@ -201,7 +201,9 @@ def _variance_and_activity(
 ) -> tuple[Float[np.ndarray, " d"], Bool[np.ndarray, " d"]]:
     """Return the variance of every dimension over the dataset, and whether it is active."""
     variance = codes.mean.var(axis=0, dtype=np.float64)
-    active = (variance > 0) & (np.sqrt(variance) >= protocol.min_std)
+    # The variance of equal numbers is not exactly 0 if their mean is rounded.
+    std, largest = np.sqrt(variance), np.abs(codes.mean).max(axis=0)
+    active = (std > arrays.CONSTANT_TOLERANCE * largest) & (std >= protocol.min_std)
     kl = codes.kl()
     if protocol.min_kl and kl is not None:
         active &= kl > protocol.min_kl

@@ -20,6 +20,8 @@ Joint = Num[np.ndarray, "_ _ _"]
 
 # Items smoothed at once; bounds the memory of their bins.
 CHUNK = 4096
+# Information below which rounding errors of float64 are all that is left, in nats.
+MIN_INFORMATION = 1e-12
 
 
 def discretise(column: Float[np.ndarray, " n"], bins: int) -> Int[np.ndarray, " n"]:
@@ -167,7 +169,8 @@ def information(joint: Num[np.ndarray, "k v"]) -> float:
     Returns
     -------
     float
-        Mutual information in nats, 0 or more; 0 if all masses are 0.
+        Mutual information in nats, 0 or more; exactly 0 for independent variables, and if all
+        masses are 0.
 
     Examples
     --------
@@ -181,7 +184,8 @@ def information(joint: Num[np.ndarray, "k v"]) -> float:
     independent = p.sum(axis=1, keepdims=True) * p.sum(axis=0, keepdims=True)
     positive = p > 0
     terms = p[positive] * np.log(p[positive] / independent[positive])
-    return max(0.0, float(np.sum(terms)))
+    value = float(np.sum(terms))
+    return value if value > MIN_INFORMATION else 0.0
 
 
 def tables(
