@@ -199,7 +199,8 @@ def category_costs(
 
 def _with_each_category(z_bz: Float[Tensor, "b z"], k: int) -> Float[Tensor, "r c"]:
     """Return the codes of each image with every category, one image after another."""
-    d_rk = torch.eye(k, device=z_bz.device, dtype=z_bz.dtype).repeat(len(z_bz), 1)
+    # Not len(z_bz), which would fix the batch size of an exported encoder.
+    d_rk = torch.eye(k, device=z_bz.device, dtype=z_bz.dtype).repeat(z_bz.shape[0], 1)
     return torch.cat([z_bz.repeat_interleave(k, dim=0), d_rk], dim=1)
 
 
