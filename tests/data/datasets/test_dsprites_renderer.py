@@ -62,6 +62,31 @@ def test_agrees_with_the_triangle_fan(shape: int) -> None:
         assert (drawn == expected).all(), (shape, scale, orientation, x, y)
 
 
+@pytest.mark.parametrize(
+    ("scale", "orientation", "x", "y", "row"),
+    [
+        (1, 8, 27, 27, 45),
+        (1, 31, 4, 27, 45),
+        (3, 16, 17, 8, 27),
+        (3, 21, 18, 24, 44),
+        (3, 23, 14, 8, 27),
+    ],
+)
+def test_a_backward_triangle_fills_the_pixel_that_the_outline_leaves_out(
+    scale: int, orientation: int, x: int, y: int, row: int
+) -> None:
+    """These five hearts are the only images of the dataset with such a pixel."""
+    x_pv, y_pv = vertices(2, scale, orientation)
+    whole = rasterise(2, scale, orientation)
+    assert whole.shape == (32, 32, SIDE)
+    expected = triangle_fan(x_pv[x].tolist(), y_pv[y].tolist())
+    assert (unpacked(whole[x, y]) == expected).all()
+    rows = np.zeros((32 * SIDE, 32), np.uint64)
+    _draw_outline(rows, x_pv, y_pv)
+    outline_only = rows.reshape(32, SIDE, 32).transpose(2, 0, 1)
+    assert np.argwhere(whole != outline_only).tolist() == [[x, y, row]]
+
+
 def test_backward_triangles_are_drawn() -> None:
     """Without them, five pixels of the hearts would be missing in the whole dataset."""
     missing = 0

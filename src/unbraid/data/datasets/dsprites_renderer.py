@@ -72,13 +72,14 @@ def vertices(
     anchor_p1 = (16 + 32 * np.arange(POSITIONS) / 31)[:, None]
     x_pv = anchor_p1 + k * (np.cos(angle) * u + np.sin(angle) * v)
     y_pv = anchor_p1 + k * (-np.sin(angle) * u + np.cos(angle) * v)
-    return _snap(x_pv, 1.0), _snap(y_pv, -1.0)
+    return _snap(x_pv), _snap(y_pv)
 
 
-def _snap(pixels: Float[np.ndarray, "p v"], sign: float) -> Int[np.ndarray, "p v"]:
-    half, sign32 = np.float32(SIDE / 2), np.float32(sign)
-    device = pixels.astype(np.float32) * (sign32 / half) - sign32
-    window = device * (sign32 * half) + half
+def _snap(pixels: Float[np.ndarray, "p v"]) -> Int[np.ndarray, "p v"]:
+    # The vertical axis of device coordinates is the other way round, but a sign rounds nothing.
+    half = np.float32(SIDE / 2)
+    device = pixels.astype(np.float32) * (1 / half) - 1
+    window = device * half + half
     return np.rint(window * np.float32(SUBPIXELS)).astype(np.int64)
 
 
