@@ -29,8 +29,8 @@ def corner(cache: Path) -> ImageTable:
     return load("dsprites-corner")
 
 
-@pytest.fixture
-def pause(monkeypatch: pytest.MonkeyPatch) -> Callable[[Store, Job, int], None]:
+@pytest.fixture(scope="session")
+def pause(cache: Path) -> Callable[[Store, Job, int], None]:
     """A function that trains a run as a worker does, and pauses it by Ctrl-C after a step."""
 
     def pause(store: Store, job: Job, step: int) -> None:
@@ -42,7 +42,7 @@ def pause(monkeypatch: pytest.MonkeyPatch) -> Callable[[Store, Job, int], None]:
                 signal.raise_signal(signal.SIGINT)
 
         images = load(job.config.data)
-        with monkeypatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch:
             patch.setattr(State, "advance", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 work({store.run(job): job}, images)

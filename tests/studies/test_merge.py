@@ -89,22 +89,32 @@ def numbers(store: Store, job: Job) -> dict[str, Any]:
     return {name: store.results()[job.key].table[name] for name in NUMBERS}
 
 
+@pytest.fixture(scope="module")
+def trained(
+    whole: tuple[Path, Store], pause: Pause, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The directories that `machines` copies."""
+    folder = tmp_path_factory.mktemp("machines")
+    here, there = Store(folder / "here"), Store(folder / "there")
+    (a, b), (c, d) = (row.jobs for row in read(whole[0]).rows)
+    copy_run(whole[1], here, a, b)
+    pause(here, c, 5)
+    pause(there, a, 6)
+    pause(there, c, 9)
+    copy_run(whole[1], there, d)
+    return folder
+
+
 @pytest.fixture
-def machines(whole: tuple[Path, Store], study: Study, pause: Pause, tmp_path: Path):
+def machines(trained: Path, tmp_path: Path) -> tuple[Store, Store]:
     """Two machines' directories: a row each is done, the others are missing or paused.
 
     Here the first row is done, the first run of the second row is paused at step 5, and the other
     is missing. There the first run of the first row is paused at 6, the first of the second is
     paused at step 9, and the other is done.
     """
-    here, there = Store(tmp_path / "here"), Store(tmp_path / "there")
-    (a, b), (c, d) = (row.jobs for row in study.rows)
-    copy_run(whole[1], here, a, b)
-    pause(here, c, 5)
-    pause(there, a, 6)
-    pause(there, c, 9)
-    copy_run(whole[1], there, d)
-    return here, there
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    return Store(tmp_path / "here"), Store(tmp_path / "there")
 
 
 def test_two_machines_become_one(
