@@ -19,7 +19,7 @@ def main() -> int:
     parser.add_argument("files", nargs="*", help="source files; default: those that changed")
     parser.add_argument("--all", action="store_true", help="measure all files again")
     parser.add_argument("--jobs", type=int, default=1, help="mutants at a time (default 1)")
-    parser.add_argument("--seconds", type=float, default=15, help="tests per mutant (default 15)")
+    parser.add_argument("--seconds", type=float, default=5, help="tests per mutant (default 5)")
     parser.add_argument("--minutes", type=float, default=600, help="start no file after this time")
     parser.add_argument("--room", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -39,7 +39,7 @@ def main() -> int:
             command += [f"--jobs={options.jobs}", f"--seconds={options.seconds}"]
             if subprocess.run([*command, f"--minutes={minutes}"]).returncode:
                 return 1
-    found = report.problems()
+    found = report.problems() + [f"{name} is not measured yet" for name in report.pending()]
     print("\n".join(found) or "every survivor has a reason")
     return int(bool(found))
 

@@ -45,6 +45,7 @@ class Runner:
     stop: float  # Time after which no file is started.
     scratch: Path
     finished: bool = False
+    controlled: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
     covering: dict[tuple[str, int], set[str]] = field(default_factory=lambda: defaultdict(set))
     killers: dict[Any, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -101,8 +102,10 @@ class Runner:
     def measure(self, file: Path) -> None:
         source = self.sources[file]
         mutants = find_mutants(source)
-        # Two that change nothing must survive: one in a function, one that imports again.
-        controls = [Mutant(0, 0, "", f, m.lines) for m in mutants[:1] for f in (m.function, None)]
+        if mutants and not self.controlled:
+            self.controlled = True
+            for name in (mutants[0].function, None):
+                self.control(file, source, Mutant(0, 0, "", name, mutants[0].lines))
         survivors: list[Mutant] = []
         running: dict[int, Mutant] = {}
 
@@ -113,28 +116,46 @@ class Runner:
                 return
             code = os.waitstatus_to_exitcode(status)
             shutil.rmtree(self.folder(pid), ignore_errors=True)
-            if code == FAILED or (code != SURVIVED and mutant in controls):
-                raise RuntimeError(f"{file.name}: {mutant} gives {code}")
-            if code == SURVIVED and mutant not in controls:
+            if code == FAILED:
+                raise RuntimeError(f"{file.name}: {mutant} cannot be applied")
+            if code == SURVIVED:
                 survivors.append(mutant)
-            if (killer := self.folder(pid).with_suffix(".killer")).exists():
-                names = self.killers[mutant.function and (file, mutant.function)]
-                names.insert(0, killer.read_text())
-                killer.unlink()
+            if killer := self.killer(pid):
+                self.killers[mutant.function and (file, mutant.function)].insert(0, killer)
 
-        for mutant in [*controls, *mutants]:
+        for mutant in mutants:
             tests = self.select(file, mutant)
             while len(running) >= self.jobs:
                 wait()
             if tests:
                 running[self.fork(file, source, mutant, tests)] = mutant
-            elif mutant not in controls:
+            else:
                 survivors.append(mutant)
         while running:
             wait()
         survivors.sort(key=lambda m: m.start)
         print(f"{file.name}: {len(mutants)} mutants, {len(survivors)} survive", flush=True)
         self.done(file, source, mutants, survivors)
+
+    def control(self, file: Path, source: bytes, unchanged: Mutant) -> None:
+        """Leave out tests that fail in a fork, or when imported again, without any change."""
+        for _ in range(20):
+            pid = self.fork(file, source, unchanged, self.select(file, unchanged))
+            _, status = os.waitpid(pid, 0)
+            if os.waitstatus_to_exitcode(status) == SURVIVED:
+                return
+            killer = self.killer(pid)
+            print(f"fails in a fork without a mutant, not used: {killer}", flush=True)
+            if self.seconds.pop(killer, None) is None:
+                break
+            for tests in self.covering.values():
+                tests.discard(killer)
+        raise RuntimeError(f"{file.name}: tests fail in a fork without a mutant")
+
+    def killer(self, pid: int) -> str:
+        """Return the test that failed in a fork."""
+        file = self.folder(pid).with_suffix(".killer")
+        return file.read_text() if file.exists() else ""
 
     def fork(self, file: Path, source: bytes, mutant: Mutant, tests: list[str]) -> int:
         sys.stdout.flush()
@@ -154,6 +175,7 @@ class Runner:
             names, killers = set(), self.killers[file, mutant.function]
             for line in mutant.lines:
                 names |= self.covering.get((str(file), line), set())
+        names = {name for name in names if Path(name.partition("::")[0]).exists()}
         recent = [name for name in dict.fromkeys(killers) if name in names][:5]
         selected, total = [], 0.0
         for name in [*recent, *sorted(names - set(recent), key=self.seconds.__getitem__)]:
@@ -167,7 +189,7 @@ class Runner:
         code = FAILED
         try:
             null = os.open(os.devnull, os.O_RDWR)
-            for descriptor in (0, 1) if os.environ.get("MUTATION_DEBUG") else (0, 1, 2):
+            for descriptor in (0,) if os.environ.get("MUTATION_DEBUG") else (0, 1, 2):
                 os.dup2(null, descriptor)
             here = mutant.function is not None and self.replace_code(file, source, mutant)
             resource.setrlimit(resource.RLIMIT_AS, (_virtual_memory() + MEMORY, -1))
@@ -178,7 +200,11 @@ class Runner:
                 code = self.run_here(tests)
             else:
                 _end_after(60 + 5 * sum(self.seconds[name] for name in tests))
-                code = self.run_again(file, mutant.apply(source), tests)
+                # Each part imports again; most mutants end with the few tests of the first.
+                changed = mutant.apply(source)
+                parts = [part for part in (tests[:3], tests[3:]) if part]
+                killed = any(self.run_again(file, changed, part) for part in parts)
+                code = KILLED if killed else SURVIVED
         except BaseException:
             if os.environ.get("MUTATION_DEBUG"):
                 import traceback
@@ -221,8 +247,8 @@ class Runner:
             cached.cache_clear()
         return True
 
-    def run_again(self, file: Path, mutated: bytes, tests: list[str]) -> int:
-        """Import the package and the tests again, with a mutated file, and run tests."""
+    def run_again(self, file: Path, mutated: bytes, tests: list[str]) -> bool:
+        """Import the package and the tests with a mutated file; return whether a test fails."""
         for name, module in list(sys.modules.items()):
             path = str(getattr(module, "__file__", None) or "")
             ours = path.startswith((str(ROOT / "src"), str(ROOT / "tests")))
@@ -234,7 +260,7 @@ class Runner:
         folder = self.folder(os.getpid())
         arguments = [*paths, *OPTIONS, "-x", f"--basetemp={folder}"]
         code = pytest.main(arguments, plugins=[_Only(tests, folder.with_suffix(".killer"))])
-        return SURVIVED if code == pytest.ExitCode.OK else KILLED
+        return code != pytest.ExitCode.OK
 
 
 OPTIONS = ["-q", "-s", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=no"]
