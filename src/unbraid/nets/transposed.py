@@ -56,16 +56,27 @@ class Upsampling(nn.ConvTranspose2d):
         """
         assert self.bias is not None
         if not self.takes_outputs(x):
-            return self.activation(super().forward(x))
+            return self._activate(super().forward(x))
         return self.on_cpu(x, self.weight.to(x.dtype), self.bias, output)
 
     @staticmethod
     def takes_outputs(x: Tensor) -> bool:
-        """Return whether `forward` uses known outputs for this input, as it does on a CPU."""
+        """Return whether `forward` uses known outputs, as it does on a CPU.
+
+        Parameters
+        ----------
+        x : tensor
+            Input of the layer.
+
+        Returns
+        -------
+        bool
+            False on other devices, under the transforms of torch.func and in exports.
+        """
         transformed = torch._C._are_functorch_transforms_active()
         return x.device.type == "cpu" and not transformed and not torch.compiler.is_exporting()
 
-    def activation(self, x: Float[Tensor, "b o h2 w2"]) -> Float[Tensor, "b o h2 w2"]:
+    def _activate(self, x: Float[Tensor, "b o h2 w2"]) -> Float[Tensor, "b o h2 w2"]:
         """Return ReLU of each value."""
         return functional.relu(x)
 
@@ -103,7 +114,7 @@ class ThinUpsampling(Upsampling):
         Numbers of channels.
     """
 
-    def activation(self, x: Float[Tensor, "b o h2 w2"]) -> Float[Tensor, "b o h2 w2"]:
+    def _activate(self, x: Float[Tensor, "b o h2 w2"]) -> Float[Tensor, "b o h2 w2"]:
         """Return `x`."""
         return x
 

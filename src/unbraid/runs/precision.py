@@ -79,8 +79,12 @@ def flushed_denormals() -> Iterator[None]:
     """Round denormal numbers to zero in this thread and in PyTorch's threads for its operations.
 
     Numbers below 1.2e-38 are denormal, and slow on most CPUs. Adam's moments of inactive weights
-    decay to such numbers; what they change of a weight is far below its rounding error. At the end
-    of the block the previous mode is restored.
+    decay to such numbers; what they change of a weight is far below its rounding error.
+
+    Yields
+    ------
+    None
+        The previous mode is restored at the end of the block.
     """
     previous = bool(_is_flushed(1).all())
     _set_flush_denormal(True)
