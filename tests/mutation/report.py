@@ -80,19 +80,20 @@ def _record(file: Path, source: bytes, mutants: list[Mutant], survivors: list[Mu
     FILE.write_text(tomli_w.dumps({k: report[k] for k in sorted(report) if k in present}))
 
 
-def pending() -> list[str]:
-    """Return the files that the report says are not measured yet."""
-    return [name for name, entry in read().items() if not entry.get("measured", True)]
-
-
-def problems() -> list[str]:
-    """Return what is wrong with the report: one line each."""
-    report, waiting = read(), pending()
+def changed() -> list[str]:
+    """Return the measured files whose code is not the measured one: one line each."""
+    waiting = {name for name, entry in read().items() if not entry.get("measured", True)}
     names = [name_of(file) for file in outdated()]
-    found = [
-        f"{name} changed since it was measured; {HOW}" for name in names if name not in waiting
-    ]
+    return [f"{name} changed since it was measured; {HOW}" for name in names if name not in waiting]
+
+
+def shortcomings() -> list[str]:
+    """Return what is missing in the report: measurements, reasons, kills; one line each."""
+    report = read()
+    found = []
     for name, entry in report.items():
+        if not entry.get("measured", True):
+            found.append(f"{name} is not measured yet")
         for row in entry.get("survivors", []):
             if not row["reason"]:
                 found.append(f"{name}, {row['function']}: no test fails for {row['mutant']!r}")
