@@ -58,3 +58,17 @@ def test_adam_is_reset_only_when_a_dimension_opens() -> None:
 )
 def test_a_capacity_increases_linearly_and_then_stays_constant(step: int, nats: float) -> None:
     assert schedules.capacity(step, 300_000, 40.0) == pytest.approx(nats)
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"), [(0, 200.0), (1, 200.0 * 0.1**0.5), (2, 20.0), (3, 20.0 * 0.1**0.5)]
+)
+def test_a_geometric_decay_divides_by_the_same_factor_every_two_steps(
+    step: int, expected: float
+) -> None:
+    assert schedules.geometric_decay(step, 4, 200.0, 2.0) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("step", [4, 5, 1_000])
+def test_a_geometric_decay_stays_at_its_last_value(step: int) -> None:
+    assert schedules.geometric_decay(step, 4, 200.0, 2.0) == pytest.approx(2.0, rel=1e-12)

@@ -69,7 +69,12 @@ class Runner:
         self.first = session.items[0]
         session._setupstate.teardown_exact(self.first)
         self.living = living_functions(str(ROOT))
-        self.caches = [o for o in gc.get_objects() if type(o) is functools._lru_cache_wrapper]
+        self.caches = [
+            found
+            for found in gc.get_objects()
+            if type(found) is functools._lru_cache_wrapper
+            and found.__module__.startswith(("unbraid", "test", "conftest"))
+        ]
         gc.collect()
         gc.freeze()
         for file in self.files:
@@ -189,7 +194,7 @@ class Runner:
         code = FAILED
         try:
             null = os.open(os.devnull, os.O_RDWR)
-            for descriptor in (0,) if os.environ.get("MUTATION_DEBUG") else (0, 1, 2):
+            for descriptor in (0, 1, 2):
                 os.dup2(null, descriptor)
             here = mutant.function is not None and self.replace_code(file, source, mutant)
             resource.setrlimit(resource.RLIMIT_AS, (_virtual_memory() + MEMORY, -1))
@@ -205,11 +210,6 @@ class Runner:
                 parts = [part for part in (tests[:3], tests[3:]) if part]
                 killed = any(self.run_again(file, changed, part) for part in parts)
                 code = KILLED if killed else SURVIVED
-        except BaseException:
-            if os.environ.get("MUTATION_DEBUG"):
-                import traceback
-
-                traceback.print_exc()
         finally:
             os._exit(code)
 
