@@ -8,6 +8,7 @@ from unbraid.data.datasets.dsprites_renderer import (
     SIDE,
     SUBPIXELS,
     _draw_outline,
+    _snap,
     rasterise,
     vertices,
 )
@@ -60,6 +61,20 @@ def test_agrees_with_the_triangle_fan(shape: int) -> None:
         expected = triangle_fan(x_pv[x].tolist(), y_pv[y].tolist())
         drawn = unpacked(rasterise(shape, scale, orientation)[x, y])
         assert (drawn == expected).all(), (shape, scale, orientation, x, y)
+
+
+def test_vertices_are_rounded_twice_in_float32_around_the_centre_of_the_image() -> None:
+    """Device coordinates (p − 32)/32 divide by a power of two, which rounds nothing.
+
+    So what remains of the vertex pipeline is p − 32, rounded, plus 32, rounded. Another centre or a
+    divisor that is not a power of two would change images of the dataset.
+    """
+    pixels = np.random.default_rng(0).uniform(2, 62, (1_000, 100))
+    # Points within a rounding error of half a unit, where every operation matters.
+    pixels = np.rint(pixels * 256) / 256 + 1 / 512 + np.linspace(-4e-6, 4e-6, 100)
+    centre = np.float32(32)
+    window = (pixels.astype(np.float32) - centre) + centre
+    assert (_snap(pixels) == np.rint(window * np.float32(256))).all()
 
 
 @pytest.mark.parametrize(
