@@ -142,7 +142,9 @@ class ConvDecoder(nn.Module):
         initialise(self)
 
     def forward(
-        self, code: Float[Tensor, "b code_dim"], outputs: Sequence[Tensor] | None = None
+        self,
+        code: Float[Tensor, "b code_dim"],
+        known: tuple[Sequence[Tensor], Tensor] | None = None,
     ) -> Float[Tensor, "b c h w"]:
         """Return the logit of each pixel.
 
@@ -150,19 +152,21 @@ class ConvDecoder(nn.Module):
         ----------
         code : tensor, shape (b, code_dim)
             Codes.
-        outputs : sequence of tensor, or None, default None
-            Rows of `layer_outputs` for these codes, if they are known already; then the logits are
-            not computed again, and have the same gradient.
+        known : (sequence of tensor, tensor) or None, default None
+            `layer_outputs` of n codes, and the rows of those that are the codes here, shape (b,);
+            then the logits are not computed again, and have the same gradient.
 
         Returns
         -------
         tensor, shape (b, c, h, w)
             Logits.
         """
-        return self.cropped(self.layer_outputs(code, outputs)[-1])
+        return self.cropped(self.layer_outputs(code, known)[-1])
 
     def layer_outputs(
-        self, code: Float[Tensor, "b code_dim"], known: Sequence[Tensor] | None = None
+        self,
+        code: Float[Tensor, "b code_dim"],
+        known: tuple[Sequence[Tensor], Tensor] | None = None,
     ) -> list[Tensor]:
         """Compute the output of each transposed convolution.
 
@@ -170,8 +174,8 @@ class ConvDecoder(nn.Module):
         ----------
         code : tensor, shape (b, code_dim)
             Codes.
-        known : sequence of tensor, or None, default None
-            The same outputs, if they are known already and only gradients are needed.
+        known : (sequence of tensor, tensor) or None, default None
+            As in `forward`.
 
         Returns
         -------
@@ -184,8 +188,8 @@ class ConvDecoder(nn.Module):
         features = features.unflatten(1, (CHANNELS[-1], *self.grid))
         features = features.contiguous(memory_format=torch.channels_last)
         outputs: list[Tensor] = []
-        for layer, output in zip(self.convolutions, known or [None] * 4, strict=True):
-            features = layer(features, output)
+        for number, layer in enumerate(self.convolutions):
+            features = layer(features, None if known is None else (known[0][number], known[1]))
             outputs.append(features)
         return outputs
 

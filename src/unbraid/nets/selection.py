@@ -52,12 +52,4 @@ def decode_selected(
     with torch.no_grad():
         outputs = decoder.layer_outputs(code)
         row = select(decoder.cropped(outputs[-1]))
-        outputs = [_rows_of(output, row) for output in outputs]
-    return decoder(code[row], outputs), row
-
-
-def _rows_of(x: Float[Tensor, "n c h w"], row: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
-    """Return rows of a tensor in its memory format."""
-    if x.is_contiguous():
-        return x.index_select(0, row)
-    return x.permute(0, 2, 3, 1).index_select(0, row).permute(0, 3, 1, 2)
+    return decoder(code[row], (outputs, row)), row

@@ -38,7 +38,7 @@ class Upsampling(nn.ConvTranspose2d):
         super().__init__(in_channels, out_channels, 4, 2, 1)
 
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, x: Float[Tensor, "b i h w"], output: Float[Tensor, "b o h2 w2"] | None = None
+        self, x: Float[Tensor, "b i h w"], known: tuple[Tensor, Tensor] | None = None
     ) -> Float[Tensor, "b o h2 w2"]:
         """Return the image of twice the height and width.
 
@@ -46,8 +46,9 @@ class Upsampling(nn.ConvTranspose2d):
         ----------
         x : tensor, shape (b, i, h, w)
             Images.
-        output : tensor, shape (b, o, 2h, 2w), or None, default None
-            Output of the layer for `x`, if it is known already; only its gradient is then computed.
+        known : (tensor, tensor) or None, default None
+            Outputs of the layer, shape (n, o, 2h, 2w), and the rows of them that are its outputs
+            for `x`, shape (b,); only the gradient is then computed.
 
         Returns
         -------
@@ -57,7 +58,7 @@ class Upsampling(nn.ConvTranspose2d):
         assert self.bias is not None
         if not self.takes_outputs(x):
             return self._activate(super().forward(x))
-        return self.on_cpu(x, self.weight.to(x.dtype), self.bias, output)
+        return self.on_cpu(x, self.weight.to(x.dtype), self.bias, known)
 
     @staticmethod
     def takes_outputs(x: Tensor) -> bool:
@@ -80,7 +81,9 @@ class Upsampling(nn.ConvTranspose2d):
         """Return ReLU of each value."""
         return functional.relu(x)
 
-    def on_cpu(self, x: Tensor, weight: Tensor, bias: Tensor, output: Tensor | None) -> Tensor:
+    def on_cpu(
+        self, x: Tensor, weight: Tensor, bias: Tensor, known: tuple[Tensor, Tensor] | None
+    ) -> Tensor:
         """Compute the layer on a CPU, in the precision of `x`.
 
         Parameters
@@ -91,15 +94,15 @@ class Upsampling(nn.ConvTranspose2d):
             Weights, in the dtype of `x`.
         bias : tensor, shape (o,)
             Biases.
-        output : tensor, shape (b, o, 2h, 2w), or None
-            Known output.
+        known : (tensor, tensor) or None
+            Outputs, and the rows of them that are known to be those for `x`.
 
         Returns
         -------
         tensor, shape (b, o, 2h, 2w)
             Images of twice the height and width.
         """
-        return _TransposedConvolution.apply(x, weight, bias, output)
+        return _TransposedConvolution.apply(x, weight, bias, *known or (None, None))
 
 
 class ThinUpsampling(Upsampling):
@@ -118,8 +121,17 @@ class ThinUpsampling(Upsampling):
         """Return `x`."""
         return x
 
-    def on_cpu(self, x: Tensor, weight: Tensor, bias: Tensor, output: Tensor | None) -> Tensor:
-        return _ThinTransposedConvolution.apply(x, weight, bias, output)
+    def on_cpu(
+        self, x: Tensor, weight: Tensor, bias: Tensor, known: tuple[Tensor, Tensor] | None
+    ) -> Tensor:
+        return _ThinTransposedConvolution.apply(x, weight, bias, *known or (None, None))
+
+
+def _rows_of(x: Tensor, row: Tensor) -> Tensor:
+    """Return rows of a tensor in its memory format."""
+    if x.is_contiguous():
+        return x.index_select(0, row)
+    return x.permute(0, 2, 3, 1).index_select(0, row).permute(0, 3, 1, 2)
 
 
 def _bias_gradient(gradient: Tensor, dtype: torch.dtype) -> Tensor:
@@ -137,37 +149,51 @@ def _bias_gradient(gradient: Tensor, dtype: torch.dtype) -> Tensor:
 
 class _TransposedConvolution(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, output: Tensor | None) -> Tensor:
-        if output is None:
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        outputs: Tensor | None,
+        row: Tensor | None,
+    ) -> Tensor:
+        if outputs is None or row is None:
             output = functional.conv_transpose2d(x, weight, bias.to(x.dtype), 2, 1).relu_()
         else:
-            output = output.view_as(output)
+            output = _rows_of(outputs, row)
         ctx.save_for_backward(x, weight, output)
         ctx.dtype = bias.dtype
         return output
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         x, weight, output = ctx.saved_tensors
         gradient = torch.ops.aten.threshold_backward(gradients[0], output, 0)
         x_gradient, weight_gradient, _ = torch.ops.aten.convolution_backward(
             gradient, x, weight, None, [2, 2], [1, 1], [1, 1], True, [0, 0], 1,
             [True, True, False],
         )  # fmt: skip
-        return x_gradient, weight_gradient, _bias_gradient(gradient, ctx.dtype), None
+        return x_gradient, weight_gradient, _bias_gradient(gradient, ctx.dtype), None, None
 
 
 class _ThinTransposedConvolution(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, output: Tensor | None) -> Tensor:
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        outputs: Tensor | None,
+        row: Tensor | None,
+    ) -> Tensor:
         b, i, h, w = x.shape
         o = weight.shape[1]
         rows = x.permute(0, 2, 3, 1).reshape(-1, i)
         flat = weight.reshape(i, -1)
         ctx.save_for_backward(rows, flat)
         ctx.shape, ctx.dtype = (b, i, h, w, o), bias.dtype
-        if output is not None:
-            return output.view_as(output)
+        if outputs is not None and row is not None:
+            return _rows_of(outputs, row)
         planes = (flat.T @ rows.T).view(o, 4, 4, b, h, w)
         # Output row 2y is tap 1 of input row y and tap 3 of row y − 1; row 2y + 1 is tap 2 of
         # row y and tap 0 of row y + 1; likewise for columns.
@@ -181,7 +207,7 @@ class _ThinTransposedConvolution(torch.autograd.Function):
         return logits.to(bias.dtype).add_(bias[:, None, None])
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         rows, flat = ctx.saved_tensors
         b, i, h, w, o = ctx.shape
         whole = gradients[0].to(rows.dtype).reshape(b, o, h, 2, w, 2).permute(1, 3, 5, 0, 2, 4)
@@ -194,4 +220,5 @@ class _ThinTransposedConvolution(torch.autograd.Function):
         patches = planes.view(o * 16, -1)
         x_gradient = (patches.T @ flat.T).view(b, h, w, i).permute(0, 3, 1, 2)
         weight_gradient = (patches @ rows).T.reshape(i, o, 4, 4)
-        return x_gradient, weight_gradient, gradients[0].sum((0, 2, 3), dtype=ctx.dtype), None
+        bias_gradient = gradients[0].sum((0, 2, 3), dtype=ctx.dtype)
+        return x_gradient, weight_gradient, bias_gradient, None, None
