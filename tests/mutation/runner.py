@@ -62,7 +62,6 @@ class Runner:
             if "[unbraid." not in item.name or any(f"[{name}]" in item.name for name in names)
         ]
 
-    @pytest.hookimpl
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         self.items = {item.nodeid: item for item in session.items}
         self.record(session)
@@ -138,14 +137,16 @@ class Runner:
                 survivors.append(mutant)
         while running:
             wait()
-        survivors.sort(key=lambda m: m.start)
+        survivors.sort(key=mutants.index)
         print(f"{file.name}: {len(mutants)} mutants, {len(survivors)} survive", flush=True)
         self.done(file, source, mutants, survivors)
 
     def control(self, file: Path, source: bytes, unchanged: Mutant) -> None:
         """Leave out tests that fail in a fork, or when imported again, without any change."""
         for _ in range(20):
-            pid = self.fork(file, source, unchanged, self.select(file, unchanged))
+            if not (selected := self.select(file, unchanged)):
+                return
+            pid = self.fork(file, source, unchanged, selected)
             _, status = os.waitpid(pid, 0)
             if os.waitstatus_to_exitcode(status) == SURVIVED:
                 return
@@ -250,9 +251,9 @@ class Runner:
     def run_again(self, file: Path, mutated: bytes, tests: list[str]) -> bool:
         """Import the package and the tests with a mutated file; return whether a test fails."""
         for name, module in list(sys.modules.items()):
-            path = str(getattr(module, "__file__", None) or "")
-            ours = path.startswith((str(ROOT / "src"), str(ROOT / "tests")))
-            if name.split(".")[0] == "unbraid" or (ours and "tests.mutation" not in name):
+            ours = str(getattr(module, "__file__", "")).startswith(str(ROOT / "tests"))
+            again = name.split(".")[0] in ("unbraid", "beartype")  # It keeps classes by name.
+            if again or (ours and "tests.mutation" not in name):
                 del sys.modules[name]
         serve(file, mutated)
         sys.dont_write_bytecode = True
