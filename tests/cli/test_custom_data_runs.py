@@ -59,7 +59,7 @@ def test_a_folder_from_training_to_scores(
     assert code == 0
     assert "one_to_one" in printed
     assert "not scored: factor-vae: " in printed
-    assert printed.count("\n") == 8
+    assert printed.count("\n") == 9
     scores = json.loads((out / "scores.json").read_text())
     assert np.sum(scores["images_by_category_and_folder"]) == 24
     assert np.shape(scores["images_by_category_and_folder"]) == (3, 2)

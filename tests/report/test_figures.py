@@ -24,7 +24,7 @@ def test_a_traversal_moves_one_dimension_under_one_category(
     assert moved.images.shape == (3, 3, 5, 64, 64)
     assert moved.values.tolist() == [-1.5, -0.75, 0.0, 0.75, 1.5]
     rng = np.random.default_rng(0)
-    index = rng.choice(len(table), 10_000, replace=False)
+    index = rng.choice(len(table), traversal.KL_IMAGES, replace=False)
     assert (moved.originals == table.images(index[:8])[:, 0]).all()
     with torch.no_grad():
         mean, std = trained.parts["encoder"](torch.from_numpy(table.images(index[:1])).float())
