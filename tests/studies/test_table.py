@@ -396,7 +396,7 @@ hyperparameters = { latent_dim = 2 }
     ("metric", "protocol", "part"),
     [
         ("dci", "eastwood2018", "disentanglement"),
-        ("dci", "eastwood2018", "completeness"),
+        pytest.param("dci", "eastwood2018", "completeness", marks=pytest.mark.slow),
         ("modularity", "locatello2019", "explicitness"),
         ("unsupervised", "locatello2019", "gaussian_tc"),
     ],
