@@ -103,14 +103,15 @@ def test_failed_member_does_not_stop_the_others(
     members[2].checkpoint_file.write_bytes(b"")
 
     def kill() -> None:
-        (pid,) = [pid for pid, name in worker_processes() if name == "seed-1"]
-        os.kill(pid, signal.SIGKILL)
+        while not (pids := [pid for pid, name in worker_processes() if name == "seed-1"]):
+            time.sleep(0.02)
+        os.kill(pids[0], signal.SIGKILL)
 
     kwargs: dict[str, Any] = {"max_workers": 3, "checkpoint_seconds": 0.0, "resume": True}
     # The worker waits for this lock, so that it cannot have ended before it is killed.
     with (
         directory_lock(members[1].path, WORKER_LOCK),
-        meanwhile(kill, members[0]),
+        meanwhile(kill),
         pytest.raises(UnbraidError) as caught,
     ):
         train_population(config, table, tmp_path / "out", seeds, **kwargs)
