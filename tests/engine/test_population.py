@@ -23,7 +23,6 @@ from unbraid.errors import ArgumentError, UnbraidError, UserError
 from unbraid.files import directory_lock
 from unbraid.runs import Budget, Config, Run
 from unbraid.runs.checkpoint import previous_path, read
-from unbraid.runs.run import WORKER_LOCK
 
 Make = Callable[..., Config]
 ENDLESS = 1_000_000
@@ -96,35 +95,20 @@ def test_ctrl_c_writes_a_checkpoint_of_every_member(
 def test_failed_member_does_not_stop_the_others(
     tiny_config: Make, table: ImageTable, tmp_path: Path
 ) -> None:
-    """One is killed and one has a damaged checkpoint; then both are repaired."""
+    """One has a damaged checkpoint, which is then repaired."""
     config, seeds = tiny_config(steps=15), [0, 1, 2]
     members = [member(tmp_path / "out", seed) for seed in seeds]
     members[2].write_config(tiny_config(steps=15, seed=2))
     members[2].checkpoint_file.write_bytes(b"")
-
-    def kill() -> None:
-        while not (pids := [pid for pid, name in worker_processes() if name == "seed-1"]):
-            time.sleep(0.02)
-        os.kill(pids[0], signal.SIGKILL)
-
     kwargs: dict[str, Any] = {"max_workers": 3, "checkpoint_seconds": 0.0, "resume": True}
-    # The worker waits for this lock, so that it cannot have ended before it is killed.
-    with (
-        directory_lock(members[1].path, WORKER_LOCK),
-        meanwhile(kill),
-        pytest.raises(UnbraidError) as caught,
-    ):
+    with pytest.raises(UnbraidError) as caught:
         train_population(config, table, tmp_path / "out", seeds, **kwargs)
     message = str(caught.value)
-    assert message.startswith(
-        "2 of 3 members failed, all others are finished; add `resume` to continue"
-    )
-    assert "seed-1 (killed by SIGKILL, maybe because memory ran out)" in message
+    assert message.startswith("1 of 3 members failed, all others are finished; add `resume`")
     assert "checkpoint.safetensors: not a complete safetensors file" in message
     assert "\n" not in message
     members[2].checkpoint_file.unlink()
     assert step_of(members[0]) == 15
-    assert not members[1].checkpoint_file.exists()
     train_population(config, table, tmp_path / "out", seeds, **kwargs)
     for seed, run in zip(seeds, members, strict=True):
         assert_same_bits(train(tiny_config(steps=15, seed=seed), table, tmp_path / str(seed)), run)
